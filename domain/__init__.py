@@ -1,0 +1,1 @@
+"""The write side: commands, deciders, events and the log that keeps them."""

@@ -1,0 +1,1 @@
+"""The document store: its port, and the adapters for MongoDB and SQLite."""

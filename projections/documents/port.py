@@ -1,0 +1,190 @@
+"""The document port: some eleven operations, none of which carries a store's own filter or pipeline across it.
+
+A *document* is a mapping of JSON values with a string id. A collection holds either **state** (changed field by field under a guard) or **rows**
+(written whole by ``put``, removed by range). Positions are sequences of domain.envelope. Guards never leave the adapter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
+Document = Mapping[str, Value]
+
+
+class Fidelity(StrEnum):
+    """What a replay promises (docs/invariants.md, 4)."""
+
+    EXACT = "exact"
+    HORIZON = "horizon"
+    CACHE = "cache"
+
+
+class Shape(StrEnum):
+    STATE = "state"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A declared order: documents equal in ``equals`` sorted by the one field ``sort`` (a string or an integer), then by id.
+
+    A document that lacks ``sort`` or one of ``equals`` is not in the index.
+    """
+
+    name: str
+    equals: tuple[str, ...]
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """``name`` is unique in its family; the adapter names what it stores {family}.{name}.v{version}."""
+
+    family: str
+    name: str
+    shape: Shape
+    fidelity: Fidelity
+    indexes: tuple[Index, ...] = ()
+
+    def index(self, name: str) -> Index:
+        return next(index for index in self.indexes if index.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one event does to one state document. Dots in field names reach into nested objects (``counts.likes``); ids never stand in a field name.
+
+    Order inside a change: set, unset, inc, max, min; they must name different fields. ``min``/``max`` on an absent field set it.
+    """
+
+    set: Mapping[str, Value] | None = None
+    unset: tuple[str, ...] = ()
+    inc: Mapping[str, int] | None = None
+    max: Mapping[str, int] | None = None
+    min: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """All changes of a batch to one state document, from one shard, in order of their positions.
+
+    Each takes effect only if its position is above the document's guard for ``shard``, which then becomes the highest of them: applying again, or
+    an older batch later, does nothing. A document that is not there is made (a stub, until its creating event sets its fields).
+    Two changes of one event to one document share its position and are one entry's ``changes``.
+    """
+
+    id: str
+    shard: int
+    changes: tuple[tuple[int, tuple[Change, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A whole row, written by the event at ``position``; it takes the place of an absent row or one of a lower position."""
+
+    id: str
+    position: int
+    fields: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document that was read. ``sort`` is the value of the index's sort field, set by ``page`` and ``page_many`` alone."""
+
+    id: str
+    fields: Document
+    sort: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where a page begins: past this sort value and id (exclusive), in the direction of the walk."""
+
+    sort: str | int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim on ``name``. ``fence`` grows with each new holder; a write that carries a lower one than the store's is refused."""
+
+    name: str
+    holder: str
+    fence: int
+
+
+class FencedError(Exception):
+    """The lease was lost to another holder: stop writing."""
+
+
+class Documents(Protocol):
+    """Every method raises domain.errors.UnavailableError where the store is out of reach; none leaves half an operation behind on one document."""
+
+    async def prepare(self, collections: Sequence[Collection]) -> None:
+        """Makes what the live versions of the collections need (tables, indexes); may be repeated. Run by ``migrate`` and the embedded start."""
+        ...
+
+    async def get(self, collection: Collection, ids: Sequence[str]) -> Mapping[str, Document]:
+        """Documents by id, one read; absent ones are absent from the answer."""
+        ...
+
+    async def page(
+        self, collection: Collection, index: str, prefix: Sequence[Value], *, after: After | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Found]:
+        """At most ``limit`` documents whose ``equals`` fields are ``prefix`` (all of them), in ascending order of the sort field and id; ``reverse``: descending."""
+        ...
+
+    async def page_many(
+        self, collection: Collection, index: str, prefixes: Sequence[Sequence[Value]], *, after: After | None = None, limit: int, reverse: bool = False
+    ) -> Sequence[Found]:
+        """The first ``limit`` of the merged pages of several prefixes, in one order. One read."""
+        ...
+
+    async def count(self, collection: Collection, index: str, prefix: Sequence[Value], cap: int) -> int:
+        """How many documents have the prefix, counted no further than ``cap``."""
+        ...
+
+    async def apply(self, collection: Collection, docs: Sequence[Doc]) -> None:
+        """Guarded changes to state documents (see Doc). An id may stand once in a call."""
+        ...
+
+    async def put(self, collection: Collection, rows: Sequence[Row]) -> None:
+        """Writes rows (see Row)."""
+        ...
+
+    async def put_if(self, collection: Collection, id: str, expected: Document | None, fields: Document) -> bool:
+        """Compare and set of one whole cache document: writes ``fields`` where the stored document equals ``expected`` in the fields that
+        ``expected`` names (None: is absent). Never used on guarded state."""
+        ...
+
+    async def remove(self, collection: Collection, index: str, prefix: Sequence[Value], *, below: str | int, position: int, limit: int) -> int:
+        """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position``; at most ``limit``; says how many."""
+        ...
+
+    async def load_checkpoints(self, family: str) -> Mapping[int, int]:
+        """{shard: sequence} of the family's live version; a shard without one is absent."""
+        ...
+
+    async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
+        """Never moves back. Raises FencedError when ``lease`` is no longer the newest claim of its name."""
+        ...
+
+    async def claim_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
+        """Takes or renews ``name`` for ``ttl`` seconds by the store's clock; None while another holder has it."""
+        ...
+
+    async def release_lease(self, lease: Lease) -> None: ...
+
+    async def get_meta(self, key: str) -> Document | None:
+        """Small facts about the store itself: the log's id, live versions, sweepers' floors."""
+        ...
+
+    async def set_meta(self, key: str, value: Document) -> None: ...
+
+    async def ping(self) -> None:
+        """Raises UnavailableError where the store does not answer within a second or two."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,61 @@
+"""What a fold is: a pure function of one event to operations on its own family's documents.
+
+State operations of a batch are made durable first; deferred ones run after that and read edges and floors only then
+(../docs/invariants.md: two-sided races). A family shares one checkpoint per shard.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from domain.envelope import Recorded
+from domain.events import Event
+from projections.documents.port import Change, Collection, Document, Documents, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Alter:
+    """Change one state document."""
+
+    collection: Collection
+    id: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write one row; its position is the event's sequence."""
+
+    collection: Collection
+    id: str
+    fields: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Work that reads what the batch's state operations have made durable: ``run(documents)`` in bounded steps, idempotent."""
+
+    run: Callable[[Documents], Awaitable[None]]
+
+
+Operation = Alter | Put | Deferred
+Fold = Callable[[Recorded], Iterable[Operation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What shares a checkpoint: its collections, and one fold per event class it cares for; other known events pass by it.
+
+    ``follows`` names families whose checkpoints this one must not overtake (signals: whatever a live item hydrates from).
+    """
+
+    name: str
+    collections: tuple[Collection, ...]
+    folds: Mapping[type[Event], Fold]
+    follows: tuple[str, ...] = ()
+
+    def fold(self, recorded: Recorded) -> Sequence[Operation]:
+        handler = self.folds.get(type(recorded.event))
+        return tuple(handler(recorded)) if handler is not None else ()
+
+
+__all__ = ["Alter", "Change", "Deferred", "Family", "Fold", "Operation", "Put", "Row"]
