@@ -1,0 +1,1 @@
+"""The edge: GraphQL over HTTP, WebSocket and SSE, and the command line."""

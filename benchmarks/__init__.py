@@ -1,0 +1,1 @@
+"""What Tidings costs, measured."""

@@ -1,0 +1,1 @@
+"""What holds Tidings to its word."""
