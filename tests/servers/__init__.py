@@ -1,0 +1,58 @@
+"""The real Cassandra and MongoDB that tests and benchmarks run on: found, or started and always stopped again."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from .cassandra import prepare_cassandra, start_cassandra
+from .mongodb import prepare_mongod, start_mongod
+from .server import Server, ServerError, free_port
+
+__all__ = [
+    "CASSANDRA",
+    "MONGODB",
+    "Addresses",
+    "Server",
+    "ServerError",
+    "free_port",
+    "running_servers",
+    "start_cassandra",
+    "start_mongod",
+]
+
+CASSANDRA = "TIDINGS_TEST_CASSANDRA"
+"""The environment variable with a running Cassandra's host:port."""
+MONGODB = "TIDINGS_TEST_MONGODB"
+"""The environment variable with a running MongoDB replica set's URL."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the servers are: Cassandra's `host:port`, MongoDB's URL."""
+
+    cassandra: str
+    mongodb: str
+
+    def environment(self) -> dict[str, str]:
+        """The two variables that tests read."""
+        return {CASSANDRA: self.cassandra, MONGODB: self.mongodb}
+
+
+@contextmanager
+def running_servers() -> Iterator[Addresses]:
+    """Yield both servers' addresses: the ones that the environment names, else servers started for this block alone."""
+    with ExitStack() as stack:
+        started: list[Server] = []
+
+        def launched(server: Server) -> Server:
+            stack.callback(server.close)
+            server.launch()
+            started.append(server)
+            return server
+
+        cassandra = os.environ.get(CASSANDRA) or launched(prepare_cassandra()).address
+        mongodb = os.environ.get(MONGODB) or launched(prepare_mongod()).url
+        for server in started:
+            server.wait_ready()
+        yield Addresses(cassandra, mongodb)
