@@ -12,6 +12,7 @@ from .server import Server, ServerError, free_port
 __all__ = [
     "CASSANDRA",
     "MONGODB",
+    "REQUIRED",
     "Addresses",
     "Server",
     "ServerError",
@@ -25,6 +26,9 @@ CASSANDRA = "TIDINGS_TEST_CASSANDRA"
 """The environment variable with a running Cassandra's host:port."""
 MONGODB = "TIDINGS_TEST_MONGODB"
 """The environment variable with a running MongoDB replica set's URL."""
+
+REQUIRED = "TIDINGS_REQUIRE_SERVERS"
+"""The environment variable that, set to 1, makes a test without its server fail instead of being skipped."""
 
 
 @dataclass(frozen=True)

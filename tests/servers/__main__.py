@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from . import Addresses, ServerError, running_servers
+from . import REQUIRED, Addresses, ServerError, running_servers
 
-REQUIRED = "TIDINGS_REQUIRE_SERVERS"
 DESCRIPTION = """\
 Starts Cassandra and MongoDB, runs COMMAND with their addresses in its environment, stops them, and exits as COMMAND did:
 

@@ -70,18 +70,30 @@ def _install_mongod(directory: Path) -> None:
 
 def _install_cassandra(directory: Path) -> None:
     if shutil.which("mvn") is None:
-        raise ServerError("Maven (mvn) is not on the PATH; install it, or name a running Cassandra in TIDINGS_TEST_CASSANDRA.")
+        raise ServerError(
+            "Maven (mvn) is not on the PATH; install it, or name a running Cassandra in TIDINGS_TEST_CASSANDRA."
+        )
     _run(
-        ["mvn", "--quiet", "--batch-mode", "--file", str(HERE / "pom.xml"), MAVEN_GOAL, f"-DoutputDirectory={directory}"],
+        [
+            "mvn",
+            "--quiet",
+            "--batch-mode",
+            "--file",
+            str(HERE / "pom.xml"),
+            MAVEN_GOAL,
+            f"-DoutputDirectory={directory}",
+        ],
         "Maven could not copy Cassandra's jars; try again, or name a running Cassandra in TIDINGS_TEST_CASSANDRA.",
     )
-    wanted = dict(reversed(line.split()) for line in JARS.read_text().splitlines())
+    wanted = {name: digest for digest, name in (line.split() for line in JARS.read_text().splitlines())}
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.glob("*.jar")}
     if wrong := sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)):
         raise ServerError(f"These jars are not the ones that {JARS.name} lists: {', '.join(wrong)}.")
 
 
 def _run(command: list[str], advice: str) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     if done.returncode != 0:
         raise ServerError(f"{command[0]} failed:\n{done.stdout.decode(errors='replace').rstrip()}\n{advice}")

@@ -26,8 +26,12 @@ def die_with_parent() -> None:
 def main(log: str, remove: str, command: list[str]) -> int:
     """Run `command` to its end and return its exit code."""
     with Path(log).open("ab") as output:
-        server = subprocess.Popen(  # noqa: PLW1509: this process has one thread here
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_parent
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (no other thread exists yet)
         )
     orphaned = threading.Event()
 

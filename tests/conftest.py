@@ -1,0 +1,40 @@
+"""Where the real servers are: what `python -m tests.servers` put into the environment, as fixtures."""
+
+import os
+
+import pytest
+
+from tests.servers import CASSANDRA, MONGODB, REQUIRED
+
+SERVER_FIXTURES = {"cassandra_address", "mongodb_url"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a server as `cluster`, whatever it forgot."""
+    for item in items:
+        if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("cluster")
+
+
+def from_environment(variable: str) -> str:
+    """The variable's value; without one the test is skipped, or fails where servers are required, so that none is skipped unseen."""
+    value = os.environ.get(variable)
+    if value:
+        return value
+    reason = f"{variable} is not set: run this as `python -m tests.servers -- pytest ...`"
+    if os.environ.get("CI") == "true" or os.environ.get(REQUIRED) == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cassandra_address() -> str:
+    """A running Cassandra's `host:port`; tests make keyspaces of their own in it."""
+    return from_environment(CASSANDRA)
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> str:
+    """A running MongoDB replica set's URL, without a database; tests make databases of their own in it."""
+    return from_environment(MONGODB)
