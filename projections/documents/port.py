@@ -131,13 +131,27 @@ class Documents(Protocol):
         ...
 
     async def page(
-        self, collection: Collection, index: str, prefix: Sequence[Value], *, after: After | None = None, limit: int, reverse: bool = False
+        self,
+        collection: Collection,
+        index: str,
+        prefix: Sequence[Value],
+        *,
+        after: After | None = None,
+        limit: int,
+        reverse: bool = False,
     ) -> Sequence[Found]:
         """At most ``limit`` documents whose ``equals`` fields are ``prefix`` (all of them), in ascending order of the sort field and id; ``reverse``: descending."""
         ...
 
     async def page_many(
-        self, collection: Collection, index: str, prefixes: Sequence[Sequence[Value]], *, after: After | None = None, limit: int, reverse: bool = False
+        self,
+        collection: Collection,
+        index: str,
+        prefixes: Sequence[Sequence[Value]],
+        *,
+        after: After | None = None,
+        limit: int,
+        reverse: bool = False,
     ) -> Sequence[Found]:
         """The first ``limit`` of the merged pages of several prefixes, in one order. One read."""
         ...
@@ -159,7 +173,16 @@ class Documents(Protocol):
         ``expected`` names (None: is absent). Never used on guarded state."""
         ...
 
-    async def remove(self, collection: Collection, index: str, prefix: Sequence[Value], *, below: str | int, position: int, limit: int) -> int:
+    async def remove(
+        self,
+        collection: Collection,
+        index: str,
+        prefix: Sequence[Value],
+        *,
+        below: str | int,
+        position: int,
+        limit: int,
+    ) -> int:
         """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position``; at most ``limit``; says how many."""
         ...
 

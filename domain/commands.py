@@ -1,0 +1,90 @@
+"""What can be asked for, in the imperative. Ids are bare (26 characters), texts as they were typed."""
+
+import msgspec
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all commands."""
+
+
+class RegisterAccount(Command, frozen=True, kw_only=True):
+    """``password_hash`` is made at the edge (argon2id) or empty: then no password fits. ``idempotency_key`` may be None."""
+
+    handle: str
+    email: str
+    password_hash: str
+    display_name: str = ""
+    idempotency_key: str | None = None
+
+
+class OpenSession(Command, frozen=True, kw_only=True):
+    account: str
+    token_hash: str
+
+
+class RefreshSession(Command, frozen=True, kw_only=True):
+    session: str
+    presented_hash: str
+    token_hash: str
+
+
+class SignOut(Command, frozen=True, kw_only=True):
+    session: str
+
+
+class CreatePost(Command, frozen=True, kw_only=True):
+    text: str
+    reply_to: str | None = None
+    language: str | None = None
+    visibility: str = "PUBLIC"
+    content_warning: str = ""
+    idempotency_key: str | None = None
+
+
+class EditPost(Command, frozen=True, kw_only=True):
+    """None leaves as it is."""
+
+    post: str
+    text: str
+    language: str | None = None
+    content_warning: str | None = None
+
+
+class DeletePost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class LikePost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class UnlikePost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class Repost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class UndoRepost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class FollowUser(Command, frozen=True, kw_only=True):
+    """None leaves an option of a standing follow as it is."""
+
+    user: str
+    reposts: bool | None = None
+    notify: bool | None = None
+
+
+class UnfollowUser(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class ConfirmClaim(Command, frozen=True, kw_only=True):
+    """A reactor's: the owner's stream names this claim."""
+
+    claim_stream: str
+    owner: str
+    claim_id: str

@@ -1,0 +1,52 @@
+"""Deciders: per stream category an initial state, ``evolve`` (state, recorded) → state, and ``decide`` functions; all pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain.deciders import account, claim, follow, post, reaction, repost, session
+from domain.envelope import Recorded
+from domain.ids import category_of
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """How the streams of one category fold: states are immutable, ``evolve`` returns the next."""
+
+    initial: object
+    evolve: Callable[[Any, Recorded], object]
+
+
+REGISTRY: Final[Mapping[str, Aggregate]] = {
+    "account": Aggregate(account.Account(), account.evolve),
+    "session": Aggregate(session.Session(), session.evolve),
+    "claim": Aggregate(claim.Claim(), claim.evolve),
+    "post": Aggregate(post.Post(), post.evolve),
+    "reaction": Aggregate(reaction.Reaction(), reaction.evolve),
+    "repost": Aggregate(repost.Repost(), repost.evolve),
+    "follow": Aggregate(follow.Follow(), follow.evolve),
+    "shard": Aggregate(None, lambda state, recorded: state),
+}
+
+
+def initial(stream: str) -> object:
+    return REGISTRY[category_of(stream)].initial
+
+
+def evolve(stream: str, state: object, recorded: Recorded) -> object:
+    return REGISTRY[category_of(stream)].evolve(state, recorded)
+
+
+__all__ = [
+    "REGISTRY",
+    "Aggregate",
+    "account",
+    "claim",
+    "evolve",
+    "follow",
+    "initial",
+    "post",
+    "reaction",
+    "repost",
+    "session",
+]

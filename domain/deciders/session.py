@@ -1,0 +1,52 @@
+"""Sessions: refresh tokens as hashes, rotated at each use; a rotated one that comes back ends the session (RFC 9700 §4.14.2)."""
+
+import msgspec
+
+from domain.envelope import Recorded
+from domain.errors import Code, refuse
+from domain.events import SessionOpened, SessionRefreshed, SessionRevoked
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    account: str = ""
+    token_hash: str = ""
+    expires_at: int = 0
+    revoked: bool = False
+    rotated: frozenset[str] = frozenset()
+
+
+def evolve(state: Session, recorded: Recorded) -> Session:
+    match recorded.event:
+        case SessionOpened() as e:
+            return Session(account=e.account, token_hash=e.token_hash, expires_at=e.expires_at)
+        case SessionRefreshed() as e:
+            return msgspec.structs.replace(
+                state, token_hash=e.token_hash, expires_at=e.expires_at, rotated=state.rotated | {state.token_hash}
+            )
+        case SessionRevoked():
+            return msgspec.structs.replace(state, revoked=True)
+    return state
+
+
+def refresh(
+    state: Session, session: str, presented: str, token_hash: str, now: int, lifetime: int
+) -> tuple[SessionRefreshed | SessionRevoked, ...]:
+    """Rotates, or revokes when a token that was rotated away is presented (the caller then answers UNAUTHENTICATED).
+
+    UNAUTHENTICATED for an unknown, foreign or ended session, EXPIRED for one that is over.
+    """
+    if not state.account or state.revoked:
+        raise refuse(Code.UNAUTHENTICATED, "This session has ended; sign in again.", "refreshToken")
+    if presented in state.rotated:
+        return (SessionRevoked(session=session, account=state.account, reason="reuse"),)
+    if presented != state.token_hash:
+        raise refuse(Code.UNAUTHENTICATED, "This is not a refresh token of this session.", "refreshToken")
+    if now >= state.expires_at:
+        raise refuse(Code.EXPIRED, "This session has expired; sign in again.", "refreshToken")
+    return (SessionRefreshed(session=session, account=state.account, token_hash=token_hash, expires_at=now + lifetime),)
+
+
+def sign_out(state: Session, session: str, account: str) -> tuple[SessionRevoked, ...]:
+    if state.account != account or state.revoked:
+        return ()
+    return (SessionRevoked(session=session, account=account, reason="signed_out"),)

@@ -1,0 +1,29 @@
+"""Limits of the domain; configurable, and shown by ``instance.limits``. Sources: product.md's table, from Mastodon and Bluesky."""
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Text limits are in extended grapheme clusters and in bytes of UTF-8; times in seconds."""
+
+    text_graphemes: int = 500
+    text_bytes: int = 5_000
+    content_warning_graphemes: int = 200
+    content_warning_bytes: int = 2_000
+    display_name_graphemes: int = 40
+    display_name_bytes: int = 400
+    bio_graphemes: int = 500
+    bio_bytes: int = 5_000
+    handle_min: int = 3
+    handle_max: int = 30
+    email_bytes: int = 254
+    password_min: int = 8
+    password_bytes: int = 1_024
+    mentions: int = 30
+    tags: int = 30
+    idempotency_key_bytes: int = 128
+    claim_takeover: int = 600
+    session_lifetime: int = 30 * 86_400
+
+
+DEFAULT_LIMITS = Limits()
