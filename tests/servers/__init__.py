@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from .cassandra import prepare_cassandra, start_cassandra
+from .containers import engine_answers, prepare_cassandra_container, prepare_mongod_container
 from .mongodb import prepare_mongod, start_mongod
 from .server import Server, ServerError, free_port
 
@@ -45,18 +46,28 @@ class Addresses:
 
 @contextmanager
 def running_servers() -> Iterator[Addresses]:
-    """Yield both servers' addresses: the ones that the environment names, else servers started for this block alone."""
+    """Yield both servers' addresses: the ones that the environment names, else servers started for this block alone.
+
+    Raises ServerError where one cannot be installed or does not start.
+    """
+    given = Addresses(os.environ.get(CASSANDRA, ""), os.environ.get(MONGODB, ""))
+    if given.cassandra and given.mongodb:
+        yield given
+        return
+    contained = engine_answers()
     with ExitStack() as stack:
         started: list[Server] = []
 
-        def launched(server: Server) -> Server:
+        def launch(server: Server) -> Server:
             stack.callback(server.close)
             server.launch()
             started.append(server)
             return server
 
-        cassandra = os.environ.get(CASSANDRA) or launched(prepare_cassandra()).address
-        mongodb = os.environ.get(MONGODB) or launched(prepare_mongod()).url
+        cassandra = (
+            given.cassandra or launch(prepare_cassandra_container() if contained else prepare_cassandra()).address
+        )
+        mongodb = given.mongodb or launch(prepare_mongod_container() if contained else prepare_mongod()).url
         for server in started:
             server.wait_ready()
         yield Addresses(cassandra, mongodb)

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from .packages import HERE, cassandra_jars
-from .server import LocalServer, Server, ServerError, free_port
+from .server import Server, ServerError, free_port
 
 READY_SECONDS = 180.0
 JAVA = 17
@@ -82,7 +82,7 @@ def prepare_cassandra(
             "-cp", f"{directory}:{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
         ]  # fmt: skip
 
-    return LocalServer("Cassandra", host, chosen, cassandra_url(host, chosen), cassandra_ready, READY_SECONDS, command)
+    return Server("Cassandra", host, chosen, cassandra_url(host, chosen), command, cassandra_ready, READY_SECONDS)
 
 
 def start_cassandra(

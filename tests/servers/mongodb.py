@@ -6,7 +6,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from .packages import mongod_binary
-from .server import LocalServer, Server, free_port
+from .server import Server, free_port
 
 READY_SECONDS = 60.0
 REPLICA_SET = "rs0"
@@ -58,7 +58,7 @@ def prepare_mongod(port: int | None = None) -> Server:
             "--setParameter", "diagnosticDataCollectionEnabled=false",
         ]  # fmt: skip
 
-    return LocalServer("MongoDB", host, chosen, mongodb_url(host, chosen), mongodb_ready, READY_SECONDS, command)
+    return Server("MongoDB", host, chosen, mongodb_url(host, chosen), command, mongodb_ready, READY_SECONDS)
 
 
 def start_mongod(port: int | None = None) -> Server:

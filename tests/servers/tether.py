@@ -1,13 +1,13 @@
 """Runs one server and ends it when the process that wanted it is gone, however that process went.
 
-Called as `python tether.py LOG REMOVE COMMAND ...`: writes the server's pid to standard output, its output to LOG, and waits. When its
-own standard input reaches its end, the caller has died without a word: the server is killed and the folder REMOVE deleted. (A parent-death signal alone
-would not do: it is tied to the thread that started the child, and a folder is not deleted by a signal.)
+Called as `python tether.py LOG REMAINS COMMAND ...`: writes the server's pid to standard output, its output to LOG, and waits. When its
+own standard input reaches its end while the server runs, the caller has died without a word: the server is killed, and REMAINS, a command as a JSON
+list, cleans up behind it. (A parent-death signal alone would not do: it is tied to the thread that started the child, and it cleans nothing up.)
 """
 
 import ctypes
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def main(log: str, remove: str, command: list[str]) -> int:
+def main(log: str, remains: str, command: list[str]) -> int:
     """Run `command` to its end and return its exit code."""
     with Path(log).open("ab") as output:
         server = subprocess.Popen(
@@ -45,7 +45,7 @@ def main(log: str, remove: str, command: list[str]) -> int:
     sys.stdout.flush()
     code = server.wait()
     if orphaned.is_set():
-        shutil.rmtree(remove, ignore_errors=True)
+        subprocess.run(json.loads(remains), check=False)
     return code
 
 
