@@ -53,7 +53,7 @@ class Problem:
     field: tuple[str, ...] = ()
 
 
-class Refusal(TidingsError):
+class Refusal(TidingsError):  # noqa: N818 - an expected answer of the domain, not a fault
     """The command is refused for the problems it carries (at least one); nothing was appended."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

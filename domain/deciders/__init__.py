@@ -17,6 +17,10 @@ class Aggregate:
     evolve: Callable[[Any, Recorded], object]
 
 
+def _ignore(state: None, _: Recorded) -> None:
+    """The log's own stream (padding, closed generations) has no state."""
+
+
 REGISTRY: Final[Mapping[str, Aggregate]] = {
     "account": Aggregate(account.Account(), account.evolve),
     "session": Aggregate(session.Session(), session.evolve),
@@ -25,7 +29,7 @@ REGISTRY: Final[Mapping[str, Aggregate]] = {
     "reaction": Aggregate(reaction.Reaction(), reaction.evolve),
     "repost": Aggregate(repost.Repost(), repost.evolve),
     "follow": Aggregate(follow.Follow(), follow.evolve),
-    "shard": Aggregate(None, lambda state, recorded: state),
+    "shard": Aggregate(None, _ignore),
 }
 
 

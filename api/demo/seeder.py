@@ -1,0 +1,132 @@
+"""Loads a demo world through the domain's own handlers: the same commands as clients send, 256 in flight, safe to break off and to repeat.
+
+Every create bears an idempotency key made of the seed and its number, everything else is idempotent by state: what was loaded before changes nothing.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from api.demo.world import DEMO_LOGINS, DemoAccount, DemoPost, World
+from domain.commands import Command, CreatePost, FollowUser, LikePost, RegisterAccount, Repost
+from domain.context import Context
+from domain.errors import OutcomeUnknownError, OverloadedError, UnavailableError
+from domain.handlers import Result, handle
+from domain.ids import mint_id
+from domain.log.port import EventLog
+
+IN_FLIGHT = 256
+_SPREAD = 36 * 3_600 * 1_000_000
+"""Microseconds before now over which the world's posts are spread."""
+
+Item = TypeVar("Item")
+Progress = Callable[[str, int], None]
+"""``progress(phase, done)`` after each command that was answered."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Commands by phase: how many were answered, and how many of them appended something."""
+
+    answered: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+
+
+class Seeder:
+    """``context`` is a template: its command id and actor are replaced for each command. ``password_hash`` is that of the demo logins."""
+
+    def __init__(
+        self, log: EventLog, context: Context, world: World, *, seed: int, password_hash: str, progress: Progress
+    ) -> None:
+        self._log = log
+        self._context = context
+        self._world = world
+        self._seed = seed
+        self._password_hash = password_hash
+        self._progress = progress
+        self._accounts: dict[int, str] = {}
+        self._posts: dict[int, asyncio.Future[str]] = {}
+        self.report = Report()
+
+    async def run(self) -> Report:
+        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts. Raises what the log cannot recover from."""
+        world = self._world
+        loop = asyncio.get_running_loop()
+        self._posts = {post.number: loop.create_future() for post in world.posts}
+        await self._phase("accounts", world.accounts, self._register)
+        await self._phase("follows", world.follows, self._follow)
+        await self._phase("posts", world.posts, self._write)
+        await self._phase("likes", world.likes, self._like)
+        await self._phase("reposts", world.reposts, self._repost)
+        return self.report
+
+    async def _phase(self, name: str, items: Iterable[Item], perform: Callable[[Item], Awaitable[Result]]) -> None:
+        # One iterator shared by as many workers as may be in flight: bounded, in order, and the first failure ends them all.
+        queue = iter(items)
+
+        async def worker() -> None:
+            for item in queue:
+                result = await perform(item)
+                self.report.answered[name] += 1
+                self.report.changed[name] += result.changed
+                self._progress(name, self.report.answered[name])
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(IN_FLIGHT):
+                group.create_task(worker())
+
+    @retry(
+        retry=retry_if_exception_type((UnavailableError, OverloadedError, OutcomeUnknownError)),
+        wait=wait_exponential_jitter(initial=0.05, max=2),
+        stop=stop_after_delay(60),
+        reraise=True,
+    )
+    async def _send(self, command: Command, actor: str | None, occurred_at: int | None = None) -> Result:
+        """Repeating is safe even where the outcome is unknown: each command is idempotent."""
+        command_id = mint_id(int.from_bytes(self._context.entropy(2), "big") % 1024, self._context.entropy)
+        context = replace(self._context, actor=actor, command_id=command_id, occurred_at=occurred_at)
+        return await handle(self._log, command, context)
+
+    async def _register(self, account: DemoAccount) -> Result:
+        command = RegisterAccount(
+            handle=account.handle,
+            email=account.email,
+            password_hash=self._password_hash if account.number < DEMO_LOGINS else "",
+            display_name=account.display_name,
+            idempotency_key=f"demo-{self._seed}-account-{account.number}",
+        )
+        result = await self._send(command, None, self._context.now - 2 * _SPREAD)
+        self._accounts[account.number] = result.id
+        return result
+
+    async def _follow(self, pair: tuple[int, int]) -> Result:
+        follower, followee = pair
+        return await self._send(
+            FollowUser(user=self._accounts[followee]), self._accounts[follower], self._context.now - _SPREAD
+        )
+
+    async def _write(self, post: DemoPost) -> Result:
+        parent = None if post.reply_to is None else await self._posts[post.reply_to]
+        command = CreatePost(
+            text=post.text,
+            reply_to=parent,
+            language="en",
+            idempotency_key=f"demo-{self._seed}-post-{post.number}",
+        )
+        # Evenly over the last day and a half, so that a reply is always later than what it answers.
+        occurred_at = self._context.now - _SPREAD + post.number * _SPREAD // len(self._world.posts)
+        result = await self._send(command, self._accounts[post.author], occurred_at)
+        self._posts[post.number].set_result(result.id)
+        return result
+
+    async def _like(self, pair: tuple[int, int]) -> Result:
+        account, post = pair
+        return await self._send(LikePost(post=await self._posts[post]), self._accounts[account])
+
+    async def _repost(self, pair: tuple[int, int]) -> Result:
+        account, post = pair
+        return await self._send(Repost(post=await self._posts[post]), self._accounts[account])

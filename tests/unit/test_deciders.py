@@ -1,0 +1,204 @@
+"""What each decider decides, as sentences."""
+
+import msgspec
+import pytest
+
+from domain.deciders import account, claim, follow, post, reaction, repost, session
+from domain.errors import Code
+from domain.events import (
+    AccountPrivate,
+    AccountRegistered,
+    ClaimConfirmed,
+    ClaimHeld,
+    ClaimReleased,
+    ClaimVoided,
+    Followed,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostLiked,
+    PostPrivate,
+    PostReposted,
+    PostUnliked,
+    RepostUndone,
+    SessionOpened,
+    SessionRefreshed,
+    SessionRevoked,
+    Unfollowed,
+)
+from tests.unit.specification import given
+
+ADA = AccountRegistered(
+    account="ada",
+    handle_claim="h1",
+    email_claim="e1",
+    email_claim_stream="c1",
+    private=AccountPrivate(handle="ada", email="ada@example.org", password_hash="x"),
+)
+
+
+def test_a_registration_stands_once() -> None:
+    given("account").when(lambda s: account.register(s, ADA)).then(ADA)
+    given("account", ADA).when(lambda s: account.register(s, ADA)).then()
+
+
+def test_a_registration_slower_than_a_takeover_is_refused() -> None:
+    voided = ClaimVoided(account="ada", claim_id="e1")
+    given("account", voided).when(lambda s: account.register(s, ADA)).refused(Code.CONFLICT)
+
+
+def test_a_claim_that_the_account_names_cannot_be_voided() -> None:
+    given("account", ADA).when(lambda s: account.void_claim(s, "ada", "e1")).refused(Code.DUPLICATE)
+    given("account").when(lambda s: account.void_claim(s, "ada", "e1")).then(ClaimVoided(account="ada", claim_id="e1"))
+
+
+HELD = ClaimHeld(kind="email", owner="ada", claim_id="e1")
+
+
+def test_a_claim_is_confirmed_once_and_only_for_its_holding() -> None:
+    confirmed = ClaimConfirmed(owner="ada", claim_id="e1")
+    given("claim", HELD).when(lambda s: claim.confirm(s, "ada", "e1")).then(confirmed)
+    given("claim", HELD, confirmed).when(lambda s: claim.confirm(s, "ada", "e1")).then()
+    given("claim", HELD).when(lambda s: claim.confirm(s, "ada", "e0")).then()
+    given("claim").when(lambda s: claim.confirm(s, "ada", "e1")).then()
+
+
+def test_only_the_holding_that_is_named_is_released() -> None:
+    released = ClaimReleased(owner="ada", claim_id="e1")
+    given("claim", HELD).when(lambda s: claim.release(s, "ada", "e1")).then(released)
+    given("claim", HELD).when(lambda s: claim.release(s, "ada", "e0")).then()
+    given("claim", HELD, released).when(lambda s: claim.release(s, "ada", "e1")).then()
+
+
+OPENED = SessionOpened(session="s", account="ada", token_hash="one", expires_at=100)
+ROTATED = SessionRefreshed(session="s", account="ada", token_hash="two", expires_at=110)
+
+
+def test_a_refresh_rotates_the_token() -> None:
+    given("session", OPENED).when(lambda s: session.refresh(s, "s", "one", "two", 10, 100)).then(ROTATED)
+
+
+def test_a_rotated_token_that_comes_back_ends_the_session() -> None:
+    revoked = SessionRevoked(session="s", account="ada", reason="reuse")
+    given("session", OPENED, ROTATED).when(lambda s: session.refresh(s, "s", "one", "three", 20, 100)).then(revoked)
+    given("session", OPENED, ROTATED, revoked).when(lambda s: session.refresh(s, "s", "two", "three", 20, 100)).refused(
+        Code.UNAUTHENTICATED
+    )
+
+
+@pytest.mark.parametrize(
+    ("presented", "now", "code"), [("other", 10, Code.UNAUTHENTICATED), ("one", 100, Code.EXPIRED)]
+)
+def test_a_refresh_is_refused(presented: str, now: int, code: Code) -> None:
+    given("session", OPENED).when(lambda s: session.refresh(s, "s", presented, "two", now, 100)).refused(code)
+
+
+def test_only_the_owner_signs_out() -> None:
+    revoked = SessionRevoked(session="s", account="ada", reason="signed_out")
+    given("session", OPENED).when(lambda s: session.sign_out(s, "s", "ada")).then(revoked)
+    given("session", OPENED).when(lambda s: session.sign_out(s, "s", "eve")).then()
+    given("session", OPENED, revoked).when(lambda s: session.sign_out(s, "s", "ada")).then()
+
+
+CREATED = PostCreated(post="p", author="ada", root="p", tags=("old", "kept"), private=PostPrivate(text="#old #kept"))
+DELETED = PostDeleted(post="p", author="ada", tags=("old", "kept"))
+
+
+def test_a_repeated_create_changes_nothing() -> None:
+    given("post", CREATED, input_hmac="h").when(lambda s: post.create(s, CREATED, "h")).then()
+
+
+def test_a_key_with_other_input_is_a_mismatch() -> None:
+    given("post", CREATED, input_hmac="h").when(lambda s: post.create(s, CREATED, "other")).refused(
+        Code.IDEMPOTENCY_MISMATCH
+    )
+
+
+EDITED = PostEdited(
+    post="p",
+    author="ada",
+    visibility="PUBLIC",
+    sort_at=0,
+    revision=0,
+    tags=("kept", "new"),
+    private=PostPrivate(text="#kept #new"),
+)
+
+
+def test_an_edit_says_which_tags_went() -> None:
+    expected = msgspec.structs.replace(EDITED, sort_at=1_000, revision=2, tags_removed=("old",))
+    given("post", CREATED).when(lambda s: post.edit(s, "ada", EDITED)).then(expected)
+    given("post", CREATED, expected).when(lambda s: post.edit(s, "ada", EDITED)).then()
+
+
+@pytest.mark.parametrize(
+    ("events", "actor", "code"),
+    [
+        ((), "ada", Code.NOT_FOUND),
+        ((CREATED, DELETED), "ada", Code.NOT_FOUND),
+        ((CREATED,), "eve", Code.FORBIDDEN),
+        ((msgspec.structs.replace(CREATED, visibility="DIRECT"),), "eve", Code.NOT_FOUND),
+    ],
+)
+def test_only_its_author_edits_a_post_that_stands(events: tuple[PostCreated, ...], actor: str, code: Code) -> None:
+    given("post", *events).when(lambda s: post.edit(s, actor, EDITED)).refused(code)
+
+
+def test_a_delete_happens_once() -> None:
+    given("post", CREATED).when(lambda s: post.delete(s, "ada")).then(DELETED)
+    given("post", CREATED, DELETED).when(lambda s: post.delete(s, "ada")).then()
+    given("post", CREATED).when(lambda s: post.delete(s, "eve")).refused(Code.FORBIDDEN)
+    given("post").when(lambda s: post.delete(s, "ada")).refused(Code.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "actor", "follows", "seen"),
+    [
+        ("PUBLIC", "eve", False, True),
+        ("UNLISTED", "eve", False, True),
+        ("FOLLOWERS", "eve", False, False),
+        ("FOLLOWERS", "eve", True, True),
+        ("FOLLOWERS", "ada", False, True),
+        ("FOLLOWERS", "bob", False, True),
+        ("DIRECT", "eve", True, False),
+        ("DIRECT", "bob", False, True),
+    ],
+)
+def test_who_may_see_a_post(visibility: str, actor: str, follows: bool, seen: bool) -> None:
+    state = given("post", msgspec.structs.replace(CREATED, visibility=visibility, mentions=("bob",))).state()
+    assert post.may_see(state, actor, follows) is seen
+
+
+def test_likes_toggle() -> None:
+    liked, unliked = PostLiked(post="p", author="ada", actor="bob"), PostUnliked(post="p", author="ada", actor="bob")
+    given("reaction").when(lambda s: reaction.like(s, "p", "ada", "bob")).then(liked)
+    given("reaction", liked).when(lambda s: reaction.like(s, "p", "ada", "bob")).then()
+    given("reaction", liked).when(lambda s: reaction.unlike(s, "p", "ada", "bob")).then(unliked)
+    given("reaction", liked, unliked).when(lambda s: reaction.unlike(s, "p", "ada", "bob")).then()
+
+
+def test_reposts_toggle() -> None:
+    made, undone = PostReposted(actor="bob", post="p", author="ada"), RepostUndone(actor="bob", post="p", author="ada")
+    given("repost").when(lambda s: repost.repost(s, "bob", "p", "ada", "PUBLIC")).then(made)
+    given("repost", made).when(lambda s: repost.repost(s, "bob", "p", "ada", "PUBLIC")).then()
+    given("repost", made).when(lambda s: repost.undo(s, "bob", "p")).then(undone)
+    given("repost", made, undone).when(lambda s: repost.undo(s, "bob", "p")).then()
+
+
+@pytest.mark.parametrize(("visibility", "author"), [("FOLLOWERS", "ada"), ("DIRECT", "ada"), ("DIRECT", "bob")])
+def test_what_is_for_few_is_not_reposted(visibility: str, author: str) -> None:
+    given("repost").when(lambda s: repost.repost(s, "bob", "p", author, visibility)).refused(Code.FORBIDDEN)
+
+
+def test_a_follow_keeps_the_options_that_a_second_one_does_not_name() -> None:
+    first = Followed(follower="bob", followee="ada", reposts=False)
+    given("follow").when(lambda s: follow.follow(s, "bob", "ada", False, None)).then(first)
+    given("follow", first).when(lambda s: follow.follow(s, "bob", "ada", None, None)).then()
+    changed = Followed(follower="bob", followee="ada", reposts=False, notify=True)
+    given("follow", first).when(lambda s: follow.follow(s, "bob", "ada", None, True)).then(changed)
+
+
+def test_an_unfollow_without_a_follow_changes_nothing() -> None:
+    followed, unfollowed = Followed(follower="bob", followee="ada"), Unfollowed(follower="bob", followee="ada")
+    given("follow").when(lambda s: follow.unfollow(s, "bob", "ada")).then()
+    given("follow", followed).when(lambda s: follow.unfollow(s, "bob", "ada")).then(unfollowed)
