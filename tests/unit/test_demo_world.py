@@ -21,9 +21,10 @@ def test_the_same_seed_gives_the_same_world() -> None:
 
 
 def test_every_command_of_the_world_is_valid() -> None:
-    world = build_world(accounts=4_039, posts=3_000, likes=6_000, reposts=1_000)
-    assert len({handle_skeleton(account.handle) for account in world.accounts}) == 4_039
-    assert not any(handle_problems(account.handle, DEFAULT_LIMITS) for account in world.accounts)
+    people = build_world(accounts=4_039, posts=0, likes=0, reposts=0).accounts
+    assert len({handle_skeleton(account.handle) for account in people}) == 4_039
+    assert not any(handle_problems(account.handle, DEFAULT_LIMITS) for account in people)
+    world = build_world(accounts=300, posts=3_000, likes=6_000, reposts=1_000)
     assert all(weighted_length(post.text, spans(post.text)) <= DEFAULT_LIMITS.text_graphemes for post in world.posts)
     assert all(post.reply_to is None or post.reply_to < post.number for post in world.posts)
     assert sum(post.reply_to is not None for post in world.posts) > 300
