@@ -1,0 +1,27 @@
+"""How events become documents: tails, leases, runners, dead letters, reactors, lag, waits and replay."""
+
+from typing import Final
+
+from projections.documents.port import Collection
+from projections.runtime.deadletters import DEAD_LETTERS
+from projections.runtime.faults import CheckpointError, HaltedError
+from projections.runtime.halts import HALTS
+from projections.runtime.housekeeping import Sweeper
+from projections.runtime.reactors import Cause, Perform
+from projections.runtime.runtime import Runtime, RuntimeStatus, Tuning
+from projections.runtime.sharing import WORKERS
+
+COLLECTIONS: Final[tuple[Collection, ...]] = (DEAD_LETTERS, HALTS, WORKERS)
+"""The runtime's own, prepared with those of the families."""
+
+__all__ = [
+    "COLLECTIONS",
+    "Cause",
+    "CheckpointError",
+    "HaltedError",
+    "Perform",
+    "Runtime",
+    "RuntimeStatus",
+    "Sweeper",
+    "Tuning",
+]

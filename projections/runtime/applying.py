@@ -1,0 +1,130 @@
+"""Carries a family's batches into the documents: states and rows in bounded steps, then what was deferred; a fault is pinned to its one event."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from domain.envelope import Recorded
+from domain.errors import UnavailableError
+from projections.documents.port import Documents
+from projections.folding import Family
+from projections.runtime.backoff import passing
+from projections.runtime.batches import Batch, fold_batch
+from projections.runtime.deadletters import Letter, Parking, Stage
+from projections.runtime.faults import describe
+
+T = TypeVar("T")
+
+OPERATIONS: Final = 2000
+"""What ends a batch."""
+STEP: Final = 1000
+"""Documents or rows that one call to the store writes at most."""
+TRIES: Final = 3
+"""Before what a store refuses is held to be the event's fault."""
+
+
+def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def event_fault(error: BaseException) -> bool:
+    """Whether an error may be the event's own: not where the store is out of reach, the lease lost, or the family halted."""
+    return passing(error) and not isinstance(error, UnavailableError)
+
+
+class Slots:
+    """What runs at once in one process. Slow work (fan-outs, commands) has slots by name, so that it takes none from anyone else."""
+
+    def __init__(self, quick: int = 8, slow: int = 4) -> None:
+        self.quick = asyncio.Semaphore(quick)
+        self._slow: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(slow))
+
+    def slow(self, name: str) -> asyncio.Semaphore:
+        return self._slow[name]
+
+
+class Folding:
+    """A family as a runner's consumer. ``ensure`` raises FencedError when this process must not write any more."""
+
+    def __init__(
+        self,
+        family: Family,
+        documents: Documents,
+        slots: Slots,
+        ensure: Callable[[], None],
+        *,
+        operations: int = OPERATIONS,
+        deferred: bool = True,
+    ) -> None:
+        self.name = family.name
+        self.follows = family.follows
+        self._family = family
+        self._documents = documents
+        self._slots = slots
+        self._ensure = ensure
+        self._operations = operations
+        self._deferred = deferred
+
+    async def consume(self, events: Sequence[Recorded], parking: Parking) -> int:
+        """Takes events (one or more) and answers with the sequence up to which all is durable."""
+        batch = self._fold(events, parking)
+        try:
+            await self._write(batch, parking)
+        except Exception as error:
+            if not event_fault(error):
+                raise
+            for recorded in events[: batch.events]:
+                await self._take_alone(recorded, parking)
+        return batch.upto
+
+    def _fold(self, events: Sequence[Recorded], parking: Parking) -> Batch:
+        return fold_batch(self._family, events, parked=parking.holds, operations=self._operations)
+
+    async def _write(self, batch: Batch, parking: Parking) -> None:
+        await self._write_state(batch, parking)
+        await self._run_deferred(batch)
+
+    async def _write_state(self, batch: Batch, parking: Parking) -> None:
+        async with self._slots.quick:
+            self._ensure()
+            await parking.park(batch.letters)
+            for collection, docs in batch.docs.items():
+                for step in steps(docs):
+                    self._ensure()
+                    await self._documents.apply(collection, step)
+            for collection, rows in batch.rows.items():
+                for some in steps(rows):
+                    self._ensure()
+                    await self._documents.put(collection, some)
+
+    async def _run_deferred(self, batch: Batch) -> None:
+        if not (batch.deferred and self._deferred):
+            return
+        async with self._slots.slow(self.name):
+            for _, deferred in batch.deferred:
+                self._ensure()
+                await deferred.run(self._documents)
+
+    async def _take_alone(self, recorded: Recorded, parking: Parking) -> None:
+        """Some event of a batch made the store refuse: each goes alone, and the one that is refused again is parked."""
+        batch = self._fold([recorded], parking)
+        stage = Stage.STORE
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(event_fault),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=0.05, max=1),
+            reraise=True,
+        )
+        try:
+            await retrying(self._write_state, batch, parking)
+            stage = Stage.DEFERRED
+            await retrying(self._run_deferred, batch)
+        except Exception as error:
+            if not event_fault(error):
+                raise
+            self._ensure()
+            await parking.park([Letter(recorded, stage, describe(error))])
