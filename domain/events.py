@@ -205,10 +205,13 @@ class RepostUndone(Event, frozen=True, kw_only=True):
 
 @event("follow.followed")
 class Followed(Event, frozen=True, kw_only=True):
+    """``renewed``: the follow stood already and only its options changed, so that folds count it once."""
+
     follower: str
     followee: str
     reposts: bool = True
     notify: bool = False
+    renewed: bool = False
 
 
 @event("follow.unfollowed")

@@ -6,10 +6,13 @@ State operations of a batch are made durable first; deferred ones run after that
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from domain.envelope import Recorded
 from domain.events import Event
 from projections.documents.port import Change, Collection, Document, Documents, Row
+
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +61,16 @@ class Family:
         return tuple(handler(recorded)) if handler is not None else ()
 
 
-__all__ = ["Alter", "Change", "Deferred", "Family", "Fold", "Operation", "Put", "Row"]
+def on(kind: type[E], fold: Callable[[Recorded, E], Iterable[Operation]]) -> tuple[type[Event], Fold]:
+    """An entry of ``Family.folds`` whose fold gets its event with its own type."""
+
+    def typed(recorded: Recorded) -> Iterable[Operation]:
+        event = recorded.event
+        if not isinstance(event, kind):
+            raise TypeError(f"a fold of {kind.__name__} was given {type(event).__name__}")
+        return fold(recorded, event)
+
+    return kind, typed
+
+
+__all__ = ["Alter", "Change", "Deferred", "Family", "Fold", "Operation", "Put", "Row", "on"]

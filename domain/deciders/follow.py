@@ -32,7 +32,15 @@ def follow(
     )
     if state == wanted:
         return ()
-    return (Followed(follower=follower, followee=followee, reposts=wanted.reposts, notify=wanted.notify),)
+    return (
+        Followed(
+            follower=follower,
+            followee=followee,
+            reposts=wanted.reposts,
+            notify=wanted.notify,
+            renewed=state.active,
+        ),
+    )
 
 
 def unfollow(state: Follow, follower: str, followee: str) -> tuple[Unfollowed, ...]:

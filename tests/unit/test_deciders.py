@@ -194,7 +194,7 @@ def test_a_follow_keeps_the_options_that_a_second_one_does_not_name() -> None:
     first = Followed(follower="bob", followee="ada", reposts=False)
     given("follow").when(lambda s: follow.follow(s, "bob", "ada", False, None)).then(first)
     given("follow", first).when(lambda s: follow.follow(s, "bob", "ada", None, None)).then()
-    changed = Followed(follower="bob", followee="ada", reposts=False, notify=True)
+    changed = Followed(follower="bob", followee="ada", reposts=False, notify=True, renewed=True)
     given("follow", first).when(lambda s: follow.follow(s, "bob", "ada", None, True)).then(changed)
 
 

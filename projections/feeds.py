@@ -1,0 +1,124 @@
+"""The exact part of home: who follows whom, and everything that an author has posted or reposted, never trimmed."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from projections.documents.port import After, Collection, Document, Documents, Fidelity, Index, Shape, Value
+
+EDGES = Collection(
+    "home",
+    "edges",
+    Shape.STATE,
+    Fidelity.EXACT,
+    # A follow that has ended lacks its key, and so is in neither.
+    (Index("followers", ("followee",), "key"), Index("following", ("follower",), "key")),
+)
+AUTHOR_FEED = Collection(
+    "home",
+    "author_feed",
+    Shape.STATE,
+    Fidelity.EXACT,
+    (Index("by_author", ("author",), "key"), Index("by_author_reply", ("author", "reply"), "key")),
+)
+
+FOLLOWS_READ = 8_000
+"""Edges a find: the soft limit of 7,500 follows and what slipped past it."""
+
+
+class FollowEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """A standing follow; ``reposts``: whether the followee's reposts are wanted."""
+
+    follower: str
+    followee: str
+    key: str
+    reposts: bool = True
+
+    @property
+    def cursor(self) -> After:
+        return After(self.key, follow_id(self.follower, self.followee))
+
+
+class FeedEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What stands in a feed: ``author`` posted or reposted ``post``. ``item`` is the post's id, or {author}-{post} of a repost.
+
+    ``key`` is sort_key(time, item): a repost that is made again is the same item under another key.
+    """
+
+    author: str
+    item: str
+    key: str
+    post: str
+    post_author: str
+    reply: bool = False
+    reply_to_author: str | None = None
+
+    @property
+    def repost(self) -> bool:
+        return self.item != self.post
+
+    @property
+    def cursor(self) -> After:
+        """Where it stands in a feed of its author's, or of all whom somebody follows."""
+        return After(self.key, self.item)
+
+
+def follow_id(follower: str, followee: str) -> str:
+    return f"{follower}-{followee}"
+
+
+def repost_item(actor: str, post: str) -> str:
+    return f"{actor}-{post}"
+
+
+def as_entry(document: Document) -> FeedEntry:
+    return msgspec.convert(document, FeedEntry)
+
+
+async def followers_of(
+    documents: Documents, followee: str, *, after: After | None, limit: int, reverse: bool = True
+) -> Sequence[FollowEdge]:
+    """Standing follows of a person, newest first; one find."""
+    found = await documents.page(EDGES, "followers", [followee], after=after, limit=limit, reverse=reverse)
+    return [msgspec.convert(row.fields, FollowEdge) for row in found]
+
+
+async def follows_of(
+    documents: Documents, follower: str, *, after: After | None, limit: int, reverse: bool = True
+) -> Sequence[FollowEdge]:
+    """Whom a person follows, newest first; one find."""
+    found = await documents.page(EDGES, "following", [follower], after=after, limit=limit, reverse=reverse)
+    return [msgspec.convert(row.fields, FollowEdge) for row in found]
+
+
+async def following_ids(documents: Documents, follower: str) -> Sequence[str]:
+    """Everyone whom a person follows: the authors of a home, and its topics; one find up to FOLLOWS_READ."""
+    ids: list[str] = []
+    after: After | None = None
+    while True:
+        edges = await follows_of(documents, follower, after=after, limit=FOLLOWS_READ)
+        ids += [edge.followee for edge in edges]
+        if len(edges) < FOLLOWS_READ:
+            return ids
+        after = edges[-1].cursor
+
+
+async def author_entries(
+    documents: Documents, author: str, *, replies: bool, after: After | None, limit: int, reverse: bool = True
+) -> Sequence[FeedEntry]:
+    """An author's posts and reposts, newest first, with or without replies; one find."""
+    index = "by_author" if replies else "by_author_reply"
+    prefix: list[Value] = [author] if replies else [author, False]
+    found = await documents.page(AUTHOR_FEED, index, prefix, after=after, limit=limit, reverse=reverse)
+    return [as_entry(row.fields) for row in found]
+
+
+async def merged_entries(
+    documents: Documents, authors: Iterable[str], *, after: After | None, limit: int
+) -> Sequence[FeedEntry]:
+    """The newest of several authors' feeds in one order, newest first; one find, none without authors."""
+    prefixes = [[author] for author in authors]
+    if not prefixes:
+        return ()
+    found = await documents.page_many(AUTHOR_FEED, "by_author", prefixes, after=after, limit=limit, reverse=True)
+    return [as_entry(row.fields) for row in found]

@@ -1,0 +1,232 @@
+"""Signals: what live subscriptions follow. A signal says that something changed and where, never what it looks like: rules and content are read at delivery.
+
+Topics: ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from domain.envelope import Recorded
+from domain.events import (
+    Followed,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostLiked,
+    PostReposted,
+    PostUnliked,
+    RepostUndone,
+    Unfollowed,
+)
+from projections.documents.port import After, Collection, Documents, Fidelity, Index, Shape
+from projections.feeds import FeedEntry, repost_item
+from projections.folding import Family, Operation, Put, on
+from projections.hashtag_feed import PUBLIC
+from projections.home import DIRECT, post_entry, repost_entry
+
+SIGNALS = Collection("signals", "signals", Shape.ROWS, Fidelity.HORIZON, (Index("by_shard", ("shard",), "position"),))
+FLOORS = Collection("signals", "floors", Shape.STATE, Fidelity.CACHE)
+
+KEPT = 36 * 3_600_000_000
+"""Microseconds: how long a subscription can be away and still resume."""
+SWEEP_STEP = 1_000
+MAX_SIGNALS = 8
+"""Signals of one event at most; a page of read_signals has more, so that no event fills one."""
+
+
+class SignalKind(StrEnum):
+    ITEM_ADDED = "item_added"
+    ITEM_UPDATED = "item_updated"
+    ITEM_REMOVED = "item_removed"
+    FOLLOW_ADDED = "follow_added"
+    FOLLOW_REMOVED = "follow_removed"
+    POST_CHANGED = "post_changed"
+    COUNTS_CHANGED = "counts_changed"
+    REPLY_ADDED = "reply_added"
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """``entry``: of ITEM_ADDED. ``item``: of the other item kinds. ``account``: the followee of a follow. ``reply``: of REPLY_ADDED, to ``post``.
+    ``at`` is when the event was recorded, in microseconds."""
+
+    shard: int = 0
+    position: int = 0
+    n: int = 0
+    at: int = 0
+    kind: SignalKind
+    topics: tuple[str, ...]
+    item: str | None = None
+    post: str | None = None
+    account: str | None = None
+    reply: str | None = None
+    entry: FeedEntry | None = None
+
+
+def author_topic(account: str) -> str:
+    return f"author:{account}"
+
+
+def tag_topic(tag: str) -> str:
+    return f"tag:{tag}"
+
+
+def following_topic(follower: str) -> str:
+    return f"following:{follower}"
+
+
+def post_topic(post: str) -> str:
+    return f"post:{post}"
+
+
+def _put(recorded: Recorded, *signals: Signal) -> Iterable[Operation]:
+    for n, signal in enumerate(signals):
+        placed = msgspec.structs.replace(
+            signal, shard=recorded.shard, position=recorded.sequence, n=n, at=recorded.recorded_at
+        )
+        fields = {name: value for name, value in msgspec.to_builtins(placed).items() if value is not None}
+        yield Put(SIGNALS, f"{recorded.shard}-{recorded.sequence}-{n}", fields)
+
+
+def _tag_topics(visibility: str, tags: Iterable[str]) -> tuple[str, ...]:
+    return tuple(tag_topic(tag) for tag in tags) if visibility == PUBLIC else ()
+
+
+def _counts(post: str) -> Signal:
+    return Signal(kind=SignalKind.COUNTS_CHANGED, topics=(post_topic(post),), post=post)
+
+
+def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
+    signals = []
+    if event.visibility != DIRECT:
+        topics = (author_topic(event.author), *_tag_topics(event.visibility, event.tags))
+        entry = post_entry(recorded, event)
+        signals.append(Signal(kind=SignalKind.ITEM_ADDED, topics=topics, item=entry.item, post=event.post, entry=entry))
+    if event.reply_to is not None:
+        topics = (post_topic(event.reply_to),)
+        signals.append(Signal(kind=SignalKind.REPLY_ADDED, topics=topics, post=event.reply_to, reply=event.post))
+    return _put(recorded, *signals)
+
+
+def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
+    topics = (author_topic(event.author), *_tag_topics(event.visibility, event.tags))
+    left = _tag_topics(event.visibility, event.tags_removed)
+    signals = [
+        Signal(kind=SignalKind.ITEM_UPDATED, topics=topics, item=event.post, post=event.post),
+        Signal(kind=SignalKind.POST_CHANGED, topics=(post_topic(event.post),), post=event.post),
+    ]
+    if left:
+        signals.append(Signal(kind=SignalKind.ITEM_REMOVED, topics=left, item=event.post, post=event.post))
+    return _put(recorded, *signals)
+
+
+def _deleted(recorded: Recorded, event: PostDeleted) -> Iterable[Operation]:
+    topics = (author_topic(event.author), *map(tag_topic, event.tags))
+    signals = [
+        Signal(kind=SignalKind.ITEM_REMOVED, topics=topics, item=event.post, post=event.post),
+        Signal(kind=SignalKind.POST_CHANGED, topics=(post_topic(event.post),), post=event.post),
+    ]
+    if event.reply_to is not None:
+        signals.append(_counts(event.reply_to))
+    return _put(recorded, *signals)
+
+
+def _reposted(recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
+    entry = repost_entry(recorded, event)
+    added = Signal(
+        kind=SignalKind.ITEM_ADDED,
+        topics=(author_topic(event.actor),),
+        item=entry.item,
+        post=event.post,
+        entry=entry,
+    )
+    return _put(recorded, added, _counts(event.post))
+
+
+def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operation]:
+    removed = Signal(
+        kind=SignalKind.ITEM_REMOVED,
+        topics=(author_topic(event.actor),),
+        item=repost_item(event.actor, event.post),
+        post=event.post,
+    )
+    return _put(recorded, removed, _counts(event.post))
+
+
+def _reaction(recorded: Recorded, event: PostLiked | PostUnliked) -> Iterable[Operation]:
+    return _put(recorded, _counts(event.post))
+
+
+def _followed(recorded: Recorded, event: Followed) -> Iterable[Operation]:
+    # A renewed follow too: whether reposts are wanted may have changed.
+    topics = (following_topic(event.follower),)
+    return _put(recorded, Signal(kind=SignalKind.FOLLOW_ADDED, topics=topics, account=event.followee))
+
+
+def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
+    topics = (following_topic(event.follower),)
+    return _put(recorded, Signal(kind=SignalKind.FOLLOW_REMOVED, topics=topics, account=event.followee))
+
+
+FAMILY = Family(
+    "signals",
+    (SIGNALS, FLOORS),
+    dict(
+        (
+            on(PostCreated, _created),
+            on(PostEdited, _edited),
+            on(PostDeleted, _deleted),
+            on(PostLiked, _reaction),
+            on(PostUnliked, _reaction),
+            on(PostReposted, _reposted),
+            on(RepostUndone, _repost_undone),
+            on(Followed, _followed),
+            on(Unfollowed, _unfollowed),
+        )
+    ),
+    follows=("accounts", "posts", "viewer_edges"),
+)
+
+
+async def read_signals(documents: Documents, shard: int, after: int, limit: int) -> Sequence[Signal]:
+    """Signals of one shard with positions above ``after``, in order; one find. ``limit`` > MAX_SIGNALS.
+
+    An event's signals come together or not at all, so the last position is a place to go on from.
+    """
+    # Ids of one position all sort below "~".
+    found = await documents.page(SIGNALS, "by_shard", [shard], after=After(after, "~"), limit=limit)
+    signals = [msgspec.convert(row.fields, Signal) for row in found]
+    if len(signals) < limit:
+        return signals
+    return [signal for signal in signals if signal.position < signals[-1].position]
+
+
+async def signal_floors(documents: Documents, shards: Sequence[int]) -> Mapping[int, int]:
+    """{shard: position}: signals above it are all there; a cursor below it is too old. 0 where nothing was swept yet."""
+    found = await documents.get(FLOORS, [str(shard) for shard in shards])
+    return {shard: msgspec.convert(found.get(str(shard), {}).get("position", 0), int) for shard in shards}
+
+
+async def sweep_signals(documents: Documents, shard: int, now: int, kept: int = KEPT) -> int:
+    """Deletes one step of what is older than ``kept`` microseconds; says how many: SWEEP_STEP means that there may be more.
+
+    The floor is written before anything is deleted, and only rises.
+    """
+    found = await documents.page(SIGNALS, "by_shard", [shard], limit=SWEEP_STEP)
+    old = [msgspec.convert(row.fields, Signal) for row in found]
+    expired = [signal.position for signal in old if signal.at < now - kept]
+    if not expired:
+        return 0
+    floor = await _raise_floor(documents, shard, expired[-1])
+    return await documents.remove(SIGNALS, "by_shard", [shard], below=floor + 1, position=floor, limit=SWEEP_STEP)
+
+
+async def _raise_floor(documents: Documents, shard: int, floor: int) -> int:
+    while True:
+        current = (await documents.get(FLOORS, [str(shard)])).get(str(shard))
+        standing = 0 if current is None else msgspec.convert(current["position"], int)
+        if standing >= floor:
+            return standing
+        if await documents.put_if(FLOORS, str(shard), current, {"position": floor}):
+            return floor
