@@ -90,7 +90,7 @@ class Base:
     now: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """A queued command; adapters extend it with whatever they answer through. ``given`` are the states of ``execution.given``, ``key`` that of
     ``execution.subject`` (None where it was destroyed)."""
@@ -236,7 +236,7 @@ class _Builder:
         try:
             before = {stream: self._snapshot(stream, execution.fresh) for stream in execution.streams}
             states = {stream: snapshot.state for stream, snapshot in before.items()}
-            drafts = execution.decide(View({**waiting.given, **states}))
+            drafts = execution.decide(View({**waiting.given, **self._given_here(execution), **states}))
             if not drafts:
                 return Decision(waiting, Fate.UNCHANGED, self._sequence(), states=states)
             staged = self._stage(execution, waiting.key, drafts, before)
@@ -248,6 +248,10 @@ class _Builder:
             return None
         states.update((stream, snapshot.state) for stream, snapshot in staged.changed.items())
         return Decision(waiting, Fate.APPENDED, self._sequence(), events=tuple(staged.recorded), states=states)
+
+    def _given_here(self, execution: Execution) -> dict[str, object]:
+        """Given states that this very batch has changed, for a given stream may lie in the written shard."""
+        return {stream: self.changed[stream].state for stream in execution.given if stream in self.changed}
 
     def _sequence(self) -> int:
         """Of the newest event so far; 0 in a shard that has none."""

@@ -160,6 +160,12 @@ class KeyCache:
             self._entries[subject] = (self._monotonic(), None)
             self._entries.move_to_end(subject)
 
+    def clear(self) -> None:
+        """For when some key, unknown which, was destroyed elsewhere."""
+        with self._lock:
+            self._epoch += 1
+            self._entries.clear()
+
     def now(self) -> float:
         """The cache's own clock, for ``remember``."""
         return self._monotonic()

@@ -1,0 +1,145 @@
+"""The log's file: how it is opened, its tables, and what makes it this log."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from domain.errors import LogError, UnavailableError
+from domain.ids import Entropy
+from domain.log.batching import FIRST_GENERATION
+from domain.log.port import LogIdentity
+
+_LAYOUT: Final = 1
+"""PRAGMA user_version of a file with these tables."""
+
+_BUSY_MILLISECONDS: Final = 5_000
+"""How long a statement waits for another process; long enough for the recovery of a large write-ahead log."""
+
+_TABLES: Final = """
+CREATE TABLE event_log (
+  generation     INTEGER NOT NULL,
+  shard          INTEGER NOT NULL,
+  position       INTEGER NOT NULL,
+  stream         TEXT NOT NULL,
+  version        INTEGER NOT NULL,
+  event_id       TEXT NOT NULL,
+  type           TEXT NOT NULL,
+  schema_version INTEGER NOT NULL,
+  payload        BLOB NOT NULL,
+  sealed         BLOB,
+  subject        TEXT,
+  metadata       BLOB NOT NULL,
+  occurred_at    INTEGER NOT NULL,
+  recorded_at    INTEGER NOT NULL,
+  attempt_id     TEXT NOT NULL,
+  PRIMARY KEY (generation, shard, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX events_by_stream ON event_log (stream, version);
+
+CREATE TRIGGER events_never_change BEFORE UPDATE ON event_log
+  BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
+CREATE TRIGGER events_never_go BEFORE DELETE ON event_log
+  BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
+
+CREATE TABLE subject_keys (
+  subject   TEXT NOT NULL PRIMARY KEY,
+  wrapped   BLOB,
+  destroyed INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- forgotten counts destroyed keys: whoever sees it grow drops what it has opened with any key.
+CREATE TABLE log_meta (
+  only         INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+  log_id       TEXT NOT NULL,
+  generation   INTEGER NOT NULL,
+  shards       INTEGER NOT NULL,
+  segment_size INTEGER NOT NULL,
+  server_key   TEXT NOT NULL,
+  forgotten    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+"""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as the port's: what may pass (locked, full, unreadable) is UnavailableError, what the file itself gives away LogError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UnavailableError(f"the log in {path} cannot be used now: {error}") from error
+    except sqlite3.Error as error:
+        raise LogError(f"the log in {path} is damaged: {error}") from error
+
+
+def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode; only a writer's may change anything. May be handed from thread to thread."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA synchronous = FULL")
+    if writer:
+        # What a forgotten key was must not stay behind in free pages.
+        connection.execute("PRAGMA secure_delete = ON")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def prepare(
+    connection: sqlite3.Connection, path: Path, *, server_key: str, shards: int, segment_size: int, entropy: Entropy
+) -> LogIdentity:
+    """Makes the log where the file is new, and checks that it is the one that was asked for.
+
+    Raises LogError where it was made under another server key or with another layout.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    if _layout(connection) == 0:
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            if _layout(connection) == 0:  # still: two processes may have come at once
+                for statement in _statements():
+                    connection.execute(statement)
+                connection.execute(
+                    "INSERT INTO log_meta (only, log_id, generation, shards, segment_size, server_key) VALUES (1, ?, ?, ?, ?, ?)",
+                    (str(uuid.UUID(bytes=entropy(16), version=4)), FIRST_GENERATION, shards, segment_size, server_key),
+                )
+                connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+    return _identity(connection, path, server_key=server_key, shards=shards, segment_size=segment_size)
+
+
+def _layout(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements() -> Iterator[str]:
+    # Not executescript, which commits what is open before it begins.
+    statement = ""
+    for line in _TABLES.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _identity(
+    connection: sqlite3.Connection, path: Path, *, server_key: str, shards: int, segment_size: int
+) -> LogIdentity:
+    if _layout(connection) != _LAYOUT:
+        raise LogError(f"{path} holds tables of another Tidings (layout {_layout(connection)}, here {_LAYOUT})")
+    row = connection.execute("SELECT log_id, generation, shards, segment_size, server_key FROM log_meta").fetchone()
+    identity = LogIdentity(log_id=row[0], generation=row[1], shards=row[2], segment_size=row[3])
+    if row[4] != server_key:
+        raise LogError(
+            f"the log in {path} was made under another SERVER_KEY: under this one every claimed name would be free again. "
+            "Start with the SERVER_KEY that the log was made with, or with another log"
+        )
+    if (identity.shards, identity.segment_size) != (shards, segment_size):
+        raise LogError(
+            f"the log in {path} has {identity.shards} shards and segments of {identity.segment_size}, "
+            f"not {shards} and {segment_size}: both are fixed when a log is made"
+        )
+    return identity
