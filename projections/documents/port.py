@@ -2,6 +2,10 @@
 
 A *document* is a mapping of JSON values with a string id. A collection holds either **state** (changed field by field under a guard) or **rows**
 (written whole by ``put``, removed by range). Positions are sequences of domain.envelope. Guards never leave the adapter.
+
+Fields are named like Python identifiers and never begin with an underscore; what stands inside a value is free. Both adapters refuse what breaks a rule
+of this page with ValueError. The live version of a family is the meta document ``versions``, {family: version}, 1 where it says nothing; a process reads
+it when it opens the store, at ``prepare`` and at ``ping``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +32,10 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A declared order: documents equal in ``equals`` sorted by the one field ``sort`` (a string or an integer), then by id.
+    """A declared order: documents equal in ``equals`` sorted by the one field ``sort`` (all strings or all integers), then by id.
 
-    A document that lacks ``sort`` or one of ``equals`` is not in the index.
+    Strings sort by code point. Equal fields hold strings, numbers or booleans, and true is not 1. A document that lacks ``sort`` or one of ``equals``, or
+    has null there, is not in the index.
     """
 
     name: str
@@ -56,7 +61,9 @@ class Collection:
 class Change:
     """What one event does to one state document. Dots in field names reach into nested objects (``counts.likes``); ids never stand in a field name.
 
-    Order inside a change: set, unset, inc, max, min; they must name different fields. ``min``/``max`` on an absent field set it.
+    Order inside a change: set, unset, inc, max, min; they must name different fields, none inside another. To inc, max and min what is no number counts
+    as absent: ``inc`` starts from 0, ``min``/``max`` set. A nested name makes the objects around it, except to unset. A field that is counted never
+    holds fields. projections.documents.changes does the same in memory.
     """
 
     set: Mapping[str, Value] | None = None
@@ -82,7 +89,8 @@ class Doc:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A whole row, written by the event at ``position``; it takes the place of an absent row or one of a lower position."""
+    """A whole row, written by the event at ``position``; it takes the place of an absent row or one of a lower position. Of several rows of one id in a
+    call the highest position counts, the first where two are equal."""
 
     id: str
     position: int
@@ -140,7 +148,8 @@ class Documents(Protocol):
         limit: int,
         reverse: bool = False,
     ) -> Sequence[Found]:
-        """At most ``limit`` documents whose ``equals`` fields are ``prefix`` (all of them), in ascending order of the sort field and id; ``reverse``: descending."""
+        """At most ``limit`` documents whose ``equals`` fields are ``prefix`` (all of them), in ascending order of the sort field and id; ``reverse``: descending.
+        A prefix with null in it has no documents."""
         ...
 
     async def page_many(
@@ -153,7 +162,13 @@ class Documents(Protocol):
         limit: int,
         reverse: bool = False,
     ) -> Sequence[Found]:
-        """The first ``limit`` of the merged pages of several prefixes, in one order. One read."""
+        """The first ``limit`` of the merged pages of several prefixes, in one order. One read up to 200 prefixes; fastest where they differ in the last
+        field only."""
+        ...
+
+    async def scan(self, collection: Collection, *, after: str | None = None, limit: int) -> Sequence[Found]:
+        """The whole collection a step at a time: at most ``limit`` documents, gone ones and stubs included, in the order of their ids (by code point) past
+        ``after``; an empty answer is the end. For comparing stores and maintenance, never for a page."""
         ...
 
     async def count(self, collection: Collection, index: str, prefix: Sequence[Value], cap: int) -> int:
@@ -170,7 +185,8 @@ class Documents(Protocol):
 
     async def put_if(self, collection: Collection, id: str, expected: Document | None, fields: Document) -> bool:
         """Compare and set of one whole cache document: writes ``fields`` where the stored document equals ``expected`` in the fields that
-        ``expected`` names (None: is absent). Never used on guarded state."""
+        ``expected`` names (None: is absent), each a scalar; null equals null, not an absent field. Never used on guarded state; in a collection of rows
+        the document counts as written at position 0. After UnavailableError it may or may not have been written: read it."""
         ...
 
     async def remove(
@@ -183,7 +199,8 @@ class Documents(Protocol):
         position: int,
         limit: int,
     ) -> int:
-        """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position``; at most ``limit``; says how many."""
+        """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position``, the lowest first; at most ``limit``; says how
+        many. Fewer than ``limit``: at that moment there were no more."""
         ...
 
     async def load_checkpoints(self, family: str) -> Mapping[int, int]:
@@ -191,14 +208,18 @@ class Documents(Protocol):
         ...
 
     async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
-        """Never moves back. Raises FencedError when ``lease`` is no longer the newest claim of its name."""
+        """Never moves back. Raises FencedError when ``lease`` is no longer the newest claim of its name. Call it only when what it covers was
+        acknowledged by the store: every method here returns after that."""
         ...
 
     async def claim_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
-        """Takes or renews ``name`` for ``ttl`` seconds by the store's clock; None while another holder has it."""
+        """Takes or renews ``name`` for ``ttl`` seconds by the store's clock; None while another holder has it. A holder that renews keeps its fence, late
+        too if nobody came between."""
         ...
 
-    async def release_lease(self, lease: Lease) -> None: ...
+    async def release_lease(self, lease: Lease) -> None:
+        """Gives the name up at once; does nothing where the lease was lost."""
+        ...
 
     async def get_meta(self, key: str) -> Document | None:
         """Small facts about the store itself: the log's id, live versions, sweepers' floors."""

@@ -1,0 +1,151 @@
+"""The connection to MongoDB: its settings, what its failures mean, and bulk writes that end in the state asked for or in an error."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import UpdateOne
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.write_concern import WriteConcern
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from domain.errors import UnavailableError
+
+R = TypeVar("R")
+
+Stored = dict[str, Any]
+"""A document as the driver gives it: its fields, ``_id``, and the private fields of the adapter."""
+
+CALL_SECONDS: Final = 5.0
+"""The most that the driver spends on one call, its own retries included."""
+
+SELECTION_SECONDS: Final = 2.0
+"""How long a call looks for a primary: shorter, so that callers soon know that there is none."""
+
+DEFAULT_DATABASE: Final = "tidings"
+DUPLICATE_KEY: Final = 11000
+
+# The codes of servers that stop, step down, are cut off or out of time (MongoDB's error_codes.yml).
+_OUT_OF_REACH: Final = frozenset(
+    {6, 7, 50, 64, 89, 91, 100, 133, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436},
+)
+
+
+class _PlainInteger(TypeDecoder):
+    """The driver gives 64-bit integers a class of their own; outside they are integers like any other."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: int) -> int:
+        return int(value)
+
+
+class Connection:
+    """One client on one database. Writes are acknowledged by a majority, from its journals; reads go to the primary."""
+
+    def __init__(self, url: str) -> None:
+        self.address = url.removeprefix("mongodb://").rpartition("@")[2].partition("?")[0]
+        try:
+            self._client: AsyncIOMotorClient[Stored] = AsyncIOMotorClient(
+                url,
+                timeoutMS=int(CALL_SECONDS * 1000),
+                serverSelectionTimeoutMS=int(SELECTION_SECONDS * 1000),
+                connectTimeoutMS=int(SELECTION_SECONDS * 1000),
+            )
+            name = self._client.get_default_database(DEFAULT_DATABASE).name
+        except (PyMongoError, ValueError) as error:
+            raise UnavailableError(f"MongoDB's address {self.address} cannot be used: {error}") from error
+        self._database: AsyncIOMotorDatabase[Stored] = self._client.get_database(
+            name,
+            codec_options=CodecOptions(type_registry=TypeRegistry([_PlainInteger()])),
+            write_concern=WriteConcern("majority", j=True),
+        )
+
+    def collection(self, name: str) -> AsyncIOMotorCollection[Stored]:
+        return self._database[name]
+
+    @asynccontextmanager
+    async def call(self, seconds: float = CALL_SECONDS + 1) -> AsyncIterator[None]:
+        """Bounds what is awaited inside and turns what an unreachable store makes of it into UnavailableError.
+
+        The bound here is above the driver's: it counts the wait for one of its threads too, all of which a frozen server can hold.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise UnavailableError(f"MongoDB at {self.address} did not answer within {seconds:.0f} s") from error
+        except PyMongoError as error:
+            if is_out_of_reach(error):
+                raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {error}") from error
+            raise
+
+    async def insert(self, name: str, documents: Sequence[Stored]) -> list[Stored]:
+        """Inserts those whose ``_id`` is not taken, and gives back the others."""
+        async with self.call():
+            try:
+                await self.collection(name).insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                return [documents[index] for index in _duplicates(error)]
+        return []
+
+    async def upsert(self, name: str, updates: Sequence[UpdateOne]) -> None:
+        """Guarded upserts by ``_id``. One that met another's insert is answered "duplicate key" and has *not* been applied: it is sent again."""
+        remaining = updates
+
+        async def send() -> None:
+            nonlocal remaining
+            async with self.call():
+                try:
+                    await self.collection(name).bulk_write(remaining, ordered=False)
+                except BulkWriteError as error:
+                    remaining = [remaining[index] for index in _duplicates(error)]
+                    raise DuplicateKeyError(f"{len(remaining)} upserts met an insert") from error
+
+        await self.again_on_duplicate(send)
+
+    async def again_on_duplicate(self, send: Callable[[], Awaitable[R]]) -> R:
+        """``send()``, repeated while two upserts of one ``_id`` meet; the document is there at the latest when the first one returns."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(DuplicateKeyError),
+            wait=wait_random_exponential(multiplier=0.005, max=0.2),
+            stop=stop_after_attempt(12),
+            reraise=True,
+        )
+        try:
+            return await retrying(send)
+        except DuplicateKeyError as error:
+            raise UnavailableError(f"MongoDB at {self.address} goes on answering: {error}") from error
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+def is_out_of_reach(error: PyMongoError) -> bool:
+    """Whether the store could not be reached or answered in time, as opposed to having refused the request."""
+    if isinstance(error, BulkWriteError):
+        answers = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
+        return any(answer["code"] in _OUT_OF_REACH for answer in answers)
+    if isinstance(error, OperationFailure):
+        return error.timeout or error.code in _OUT_OF_REACH
+    # InvalidOperation: the client was closed.
+    return error.timeout or isinstance(error, ConnectionFailure | InvalidOperation)
+
+
+def _duplicates(error: BulkWriteError) -> list[int]:
+    """The indexes of the operations that failed; raises the error itself where one failed for another reason."""
+    failed = error.details["writeErrors"]
+    if error.details["writeConcernErrors"] or any(answer["code"] != DUPLICATE_KEY for answer in failed):
+        raise error
+    return [answer["index"] for answer in failed]
