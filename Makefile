@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check bench bench-scale schema lock format clean
+.PHONY: help run test test-fast check bench bench-scale schema lock format env clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,13 @@ lock: ## Resolve the dependencies anew and pin them with their hashes
 	$(COMPILE) --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --only-binary :all: --output-file requirements/servers.txt requirements/servers.in
 	rm -rf $(VENV)-lock
+
+# Owner-only, and never written over: whoever loses MASTER_KEY or SERVER_KEY loses what the log holds.
+env: ## Make the secrets that docker-compose.yml asks for, in .env, once
+	@if [ -e .env ]; then echo ".env is there already and stays as it is."; else \
+		umask 077; for name in MASTER_KEY SERVER_KEY TOKEN_KEYS; do \
+			echo "$$name=$$(od -An -vtx1 -N32 /dev/urandom | tr -d ' \n')"; done > .env; \
+		echo "Wrote .env. Keep a copy of it somewhere safe."; fi
 
 clean: ## Remove what these targets made, downloads included
 	rm -rf $(VENV) $(VENV)-lock .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
