@@ -90,7 +90,9 @@ def as_profile(id_: str, document: Document) -> Profile | None:
 
 
 async def get_profiles(documents: Documents, ids: Sequence[str]) -> Mapping[str, Profile]:
-    """Profiles by account id, one find; unknown ids are absent."""
+    """Profiles by account id, one find, none for none; unknown ids are absent."""
+    if not ids:
+        return {}
     found = await documents.get(PROFILES, ids)
     profiles = ((id_, as_profile(id_, document)) for id_, document in found.items())
     return {id_: profile for id_, profile in profiles if profile is not None}

@@ -7,6 +7,7 @@ import msgspec
 from domain.envelope import Recorded
 from domain.events import PostCreated, PostDeleted, PostEdited
 from projections.documents.port import After, Change, Collection, Documents, Fidelity, Index, Shape
+from projections.feeds import FeedEntry
 from projections.folding import Alter, Family, Operation, on
 from projections.keys import sort_key
 
@@ -27,6 +28,10 @@ class TaggedPost(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cursor(self) -> After:
         return After(self.key, tagged_id(self.post, self.tag))
+
+    @property
+    def entry(self) -> FeedEntry:
+        return FeedEntry(author=self.author, item=self.post, key=self.key, post=self.post, post_author=self.author)
 
 
 def tagged_id(post: str, tag: str) -> str:

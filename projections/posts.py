@@ -157,7 +157,9 @@ def as_post(id_: str, document: Document) -> PostDoc | None:
 
 
 async def get_posts(documents: Documents, ids: Sequence[str]) -> Mapping[str, PostDoc]:
-    """Posts and tombstones by id, one find; unknown ids are absent."""
+    """Posts and tombstones by id, one find, none for none; unknown ids are absent."""
+    if not ids:
+        return {}
     found = await documents.get(POSTS, ids)
     posts = ((id_, as_post(id_, document)) for id_, document in found.items())
     return {id_: post for id_, post in posts if post is not None}

@@ -161,8 +161,8 @@ async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> 
 
 
 async def drop(documents: Documents, timeline: Timeline, limits: HomeLimits) -> None:
-    """Gives a timeline up: the document first, then its rows."""
-    if await _update(documents, timeline, live=False, ready=False):
+    """Gives a timeline up: the document first, then its rows. Does nothing where its owner or anything else has touched it since it was read."""
+    if await _swap(documents, timeline, msgspec.structs.replace(timeline, live=False, ready=False)):
         # A row's key is digits and an id: all of them are below "~".
         await _remove_rows(documents, timeline, "~", limits)
 
@@ -212,11 +212,11 @@ async def build(documents: Documents, owner: str, builder: str, now: int, limits
     current = (await get_timelines(documents, [owner])).get(owner)
     if current is not None and current.live and (current.ready or current.claimed_at > now - limits.takeover):
         return False
-    newest = await _newest(documents, owner, limits.filled)
+    newest = await _newest(documents, owner, limits.filled + 1)
     claim = Timeline(
         owner=owner,
         epoch=1 if current is None else current.epoch + 1,
-        floor=newest[-1].key if len(newest) == limits.filled else BOTTOM,
+        floor=newest[-2].key if len(newest) > limits.filled else BOTTOM,
         builder=builder,
         claimed_at=now,
         touched_at=now,

@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.envelope import Recorded
 from domain.events import PostCreated, PostEdited
-from projections.documents.port import Change, Collection, Fidelity, Index, Shape
+from projections.documents.port import Change, Collection, Fidelity, Index, Shape, Value
 from projections.folding import Alter, Family, Operation, on
 from projections.hashtag_feed import PUBLIC
 
@@ -31,12 +31,12 @@ def subject_id(kind: str, day: int, subject: str) -> str:
 def _used(recorded: Recorded, account: str, tags: Iterable[str]) -> Iterable[Operation]:
     hour, day = recorded.recorded_at // HOUR, recorded.recorded_at // DAY
     for tag in tags:
-        use: dict[str, str | int] = {"kind": TAG, "subject": tag, "hour": hour, "account": account}
+        use: dict[str, Value] = {"kind": TAG, "subject": tag, "hour": hour, "account": account}
         # An account's events lie in one shard, but Min would do whatever came first.
-        yield Alter(USES, f"{TAG}:{hour}:{account}:{tag}", Change(set={**use}, min={"at": recorded.recorded_at}))
+        yield Alter(USES, f"{TAG}:{hour}:{account}:{tag}", Change(set=use, min={"at": recorded.recorded_at}))
         # Every shard sets the same three fields to the same values: no order can tell them apart.
-        fields = {"kind": TAG, "subject": tag, "day": day}
-        yield Alter(SUBJECTS, subject_id(TAG, day, tag), Change(set={**fields}, inc={"uses": 1}))
+        fields: dict[str, Value] = {"kind": TAG, "subject": tag, "day": day}
+        yield Alter(SUBJECTS, subject_id(TAG, day, tag), Change(set=fields, inc={"uses": 1}))
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:

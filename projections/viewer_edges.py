@@ -85,7 +85,9 @@ FAMILY = Family(
 
 
 async def get_edges(documents: Documents, pairs: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], ViewerEdge]:
-    """Edges by (viewer, target), one find; where there is none the pair is absent (``NO_EDGE``)."""
+    """Edges by (viewer, target), one find, none for none; where there is none the pair is absent (``NO_EDGE``)."""
     ids = {edge_id(*pair): pair for pair in pairs}
+    if not ids:
+        return {}
     found = await documents.get(VIEWER_EDGES, list(ids))
     return {ids[id_]: msgspec.convert(document, ViewerEdge) for id_, document in found.items()}

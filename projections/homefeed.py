@@ -1,0 +1,164 @@
+"""The home feed as its owner reads it: the pushed timeline, united with the authors that are merged at read; below the timeline's floor, or without
+one, everything is merged. At most four waves and eight finds a page.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from heapq import merge
+from itertools import groupby
+
+import msgspec
+
+from projections.documents.port import After, Documents
+from projections.feeds import FeedEntry, following_ids, merged_entries
+from projections.keys import BOTTOM
+from projections.paging import Item, Page, Window, bounded
+from projections.posts import get_posts
+from projections.rules import FeedItem, show_item, worth_reading
+from projections.sight import Sight, Wanted, hydrate
+from projections.timelines import (
+    DEFAULT_LIMITS,
+    HomeLimits,
+    Timeline,
+    build,
+    get_timelines,
+    pulled_authors,
+    timeline_entries,
+    touch,
+)
+
+
+class FeedState(StrEnum):
+    """``REBUILDING``: the page was merged while there is no timeline; it is no less complete for that."""
+
+    READY = "READY"
+    REBUILDING = "REBUILDING"
+
+
+class HomePage(msgspec.Struct, frozen=True):
+    """``tend``: the timeline wants building or touching; the edge then runs ``tend_home`` after it has answered."""
+
+    page: Page[FeedItem]
+    state: FeedState
+    tend: bool
+
+
+async def home_page(
+    documents: Documents,
+    viewer: str,
+    window: Window,
+    now: int,
+    limits: HomeLimits = DEFAULT_LIMITS,
+) -> HomePage:
+    """The viewer's home, newest first, forward only. ``now`` in microseconds decides what is worth tending, never what is shown."""
+    timelines, pulled = await asyncio.gather(get_timelines(documents, [viewer]), pulled_authors(documents, viewer))
+    timeline = timelines.get(viewer)
+    if timeline is None or not timeline.ready:
+        page = await _merged(documents, viewer, window)
+        return HomePage(page, FeedState.REBUILDING, tend=True)
+    tend = timeline.touched_at < now - limits.touch
+    # The newest ``kept`` rows are never trimmed, and a timeline that was touched this week is not dropped within the hour.
+    settled = _overread(window.first) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
+    page: Page[FeedItem] | None = None
+    if window.after is None or str(window.after.sort) > timeline.floor:
+        page = await _pushed(documents, timeline, pulled, window, settled=settled)
+    if page is None:
+        page = await _merged(documents, viewer, window)
+    return HomePage(page, FeedState.READY, tend)
+
+
+async def tend_home(
+    documents: Documents, viewer: str, builder: str, now: int, limits: HomeLimits = DEFAULT_LIMITS
+) -> None:
+    """Builds the viewer's timeline where there is none, else notes that its owner was here."""
+    if not await build(documents, viewer, builder, now, limits):
+        await touch(documents, viewer, now)
+
+
+def _overread(first: int) -> int:
+    """Candidates read for a page: ids are cheap, and replies to strangers are left out later."""
+    return 2 * first + 10
+
+
+async def _merged(documents: Documents, viewer: str, window: Window) -> Page[FeedItem]:
+    """From the feeds of all authors: no timeline is needed."""
+    authors = [viewer, *await following_ids(documents, viewer)]
+    limit = _overread(window.first)
+    found = await merged_entries(documents, authors, after=window.after, limit=limit + 1)
+    entries = found[:limit]
+    sight = await hydrate(documents, viewer, entries=entries)
+    reached = entries[-1].cursor if entries else window.after
+    return _page(sight, entries, reached, len(found) > limit, window)
+
+
+async def _pushed(
+    documents: Documents, timeline: Timeline, pulled: Sequence[str], window: Window, *, settled: bool
+) -> Page[FeedItem] | None:
+    """Above the floor. None where the timeline went away under the reader, and the page must be merged after all.
+
+    ``settled``: nothing above the candidates of a first page can be deleted meanwhile. All other pages read the timeline once more after the rows,
+    for a trim raises the floor before it deletes: what it deleted lies below the floor that is seen then.
+    """
+    limit, floor = _overread(window.first), timeline.floor
+    rows, others = await asyncio.gather(
+        timeline_entries(documents, timeline.owner, after=window.after, limit=limit + 1),
+        merged_entries(documents, pulled, after=window.after, limit=limit + 1),
+    )
+    united = [next(same) for _, same in groupby(merge(rows, others, key=_key, reverse=True), key=_key)]
+    above = [entry for entry in united if entry.key >= floor]
+    entries, exhausted = above[:limit], len(above) <= limit
+    once = window.after is None and settled and not exhausted
+    wanted = Wanted(timeline.owner)
+    for entry in entries:
+        wanted.entry(entry)
+    # The eighth find goes to the timeline or to the posts of a second helping, never to both.
+    for entry in entries[: window.first] if once else entries:
+        wanted.post(entry.post)
+    if once:
+        sight = await _helped(documents, await wanted.read(documents), entries, window.first)
+    else:
+        sight, again = await asyncio.gather(wanted.read(documents), get_timelines(documents, [timeline.owner]))
+        standing = again.get(timeline.owner)
+        if standing is None or standing.epoch != timeline.epoch or not standing.ready:
+            return None
+        floor = standing.floor
+        exhausted = exhausted or entries[-1].key < floor
+        entries = [entry for entry in entries if entry.key >= floor]
+    if exhausted:
+        return _page(sight, entries, After(floor, ""), floor != BOTTOM, window)
+    return _page(sight, entries, entries[-1].cursor, True, window)
+
+
+async def _helped(documents: Documents, sight: Sight, entries: Sequence[FeedEntry], first: int) -> Sight:
+    """Reads the posts of the remaining candidates too, where rules left the page short."""
+    if sum(show_item(sight, entry, home=True) is not None for entry in entries[:first]) == first:
+        return sight
+    wanted = [entry.post for entry in entries[first:] if worth_reading(sight, entry, home=True)]
+    return sight.joined(Sight(viewer=sight.viewer, posts=await get_posts(documents, wanted)))
+
+
+def _page(
+    sight: Sight, entries: Sequence[FeedEntry], reached: After | None, more: bool, window: Window
+) -> Page[FeedItem]:
+    """What rules let through; ``reached`` is where the candidates end, with or without ``more`` behind them."""
+    items: list[Item[FeedItem]] = []
+    for place, entry in enumerate(entries, 1):
+        item = show_item(sight, entry, home=True)
+        if item is not None:
+            items.append(Item(entry.cursor, item))
+        if len(items) == window.first:
+            more = more or any(_may_follow(sight, other) for other in entries[place:])
+            return bounded(items, entry.cursor, more, window)
+    return bounded(items, reached, more, window)
+
+
+def _may_follow(sight: Sight, entry: FeedEntry) -> bool:
+    """Whether a candidate behind a full page could be on the next one; its post may not have been read."""
+    if entry.post in sight.posts:
+        return show_item(sight, entry, home=True) is not None
+    return worth_reading(sight, entry, home=True)
+
+
+def _key(entry: FeedEntry) -> str:
+    return entry.key
