@@ -55,8 +55,7 @@ async def home_page(
     timelines, pulled = await asyncio.gather(get_timelines(documents, [viewer]), pulled_authors(documents, viewer))
     timeline = timelines.get(viewer)
     if timeline is None or not timeline.ready:
-        page = await _merged(documents, viewer, window)
-        return HomePage(page, FeedState.REBUILDING, tend=True)
+        return HomePage(await _merged(documents, viewer, window), FeedState.REBUILDING, tend=True)
     tend = timeline.touched_at < now - limits.touch
     # The newest ``kept`` rows are never trimmed, and a timeline that was touched this week is not dropped within the hour.
     settled = _overread(window.first) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
