@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, TypeGuard
 
-from projections.documents.port import Change, Document, Value
+from projections.documents.port import Change, Doc, Document, Value
 
 
 class Kind(StrEnum):
@@ -64,6 +64,11 @@ def altered(document: Document, changes: Iterable[Change]) -> dict[str, Value]:
     for change in changes:
         touch_all(fields, touches(change))
     return fields
+
+
+def foreseen(document: Document, guard: int, doc: Doc) -> dict[str, Value]:
+    """The document after those changes of ``doc`` that lie above ``guard``, the highest position of its shard that the document holds already."""
+    return altered(document, [change for position, changes in doc.changes if position > guard for change in changes])
 
 
 def touch_all(fields: dict[str, Value], all_touches: Iterable[Touch]) -> None:

@@ -179,6 +179,11 @@ class Documents(Protocol):
         """Guarded changes to state documents (see Doc). An id may stand once in a call."""
         ...
 
+    async def preview(self, collection: Collection, docs: Sequence[Doc]) -> Mapping[str, Document]:
+        """What ``apply`` would make of the documents now, by id; nothing is written. One read. For the answer to a command whose events may or may
+        not have been folded yet: its guard alone can tell, and that stays in here."""
+        ...
+
     async def put(self, collection: Collection, rows: Sequence[Row]) -> None:
         """Writes rows (see Row)."""
         ...

@@ -9,6 +9,7 @@ import pymongo
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from projections.documents.changes import foreseen
 from projections.documents.mongo.connection import Connection, Stored
 from projections.documents.mongo.control import Control
 from projections.documents.mongo.pipeline import GUARDS, update_pipeline
@@ -133,6 +134,15 @@ class MongoDocuments:
         found = ((document["_id"], _fields(document)) for document in documents)
         return [Found(id, fields, sort_of(fields, index)) for id, fields in found]
 
+    async def scan(self, collection: Collection, *, after: str | None = None, limit: int) -> Sequence[Found]:
+        if limit <= 0:
+            return ()
+        past = {} if after is None else {"_id": {"$gt": after}}
+        async with self._connection.call():
+            cursor = self._connection.collection(self._name(collection)).find(past, limit=limit, batch_size=limit)
+            documents = await cursor.sort("_id", pymongo.ASCENDING).to_list(limit)
+        return [Found(document["_id"], _fields(document)) for document in documents]
+
     async def count(self, collection: Collection, index: str, prefix: Sequence[Value], cap: int) -> int:
         declared = collection.index(index)
         usable = usable_prefixes(declared, [prefix])
@@ -152,6 +162,18 @@ class MongoDocuments:
             await self._connection.upsert(name, updates)
 
         await _in_parallel(changed(docs), send)
+
+    async def preview(self, collection: Collection, docs: Sequence[Doc]) -> Mapping[str, Document]:
+        check_shape(collection, Shape.STATE)
+        ids = [doc.id for doc in docs]
+        async with self._connection.call():
+            cursor = self._connection.collection(self._name(collection)).find({"_id": {"$in": ids}})
+            found = {stored["_id"]: stored for stored in await cursor.batch_size(len(ids) + 1).to_list(None)}
+        guards = {id: stored.get(GUARDS, {}) for id, stored in found.items()}
+        before = {id: _fields(stored) for id, stored in found.items()}
+        return {
+            doc.id: foreseen(before.get(doc.id, {}), guards.get(doc.id, {}).get(str(doc.shard), 0), doc) for doc in docs
+        }
 
     async def put(self, collection: Collection, rows: Sequence[Row]) -> None:
         """Inserts first, for most rows are new and inserts take a fifth of an upsert's time; what is there already goes by guarded upserts, which
