@@ -3,6 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+# npm writes this file last.
+PEERS := tests/js/node_modules/.package-lock.json
 
 # The first Python in range that really runs: a version manager may put a name on the PATH that has nothing behind it.
 IN_RANGE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -21,7 +23,7 @@ help: ## List these targets
 run: $(VENV)/run.stamp ## Serve Tidings with demo data from this machine alone (no database needed)
 	$(BIN)/tidings serve --demo
 
-test: $(VENV)/dev.stamp ## Run every test, on a real Cassandra and MongoDB that are started for it
+test: $(VENV)/dev.stamp $(PEERS) ## Run every test, on a real Cassandra and MongoDB that are started for it
 	$(BIN)/python -m tests.servers -- pytest
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that need no server and little time
@@ -80,6 +82,11 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	$(PIP) install --quiet --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(PEERS): tests/js/package-lock.json
+	@command -v npm >/dev/null || { echo "The protocol tests need Node 18 or newer with npm." >&2; exit 1; }
+	npm ci --prefix tests/js --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/bin/python:
