@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from domain.envelope import Recorded
 from domain.errors import UnavailableError
 from domain.log.port import EventLog
 from projections.documents.port import Collection, Document, Documents, Fidelity, Found, Value
