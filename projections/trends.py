@@ -1,17 +1,32 @@
-"""Trends: which account used which subject in which hour, exact; and snapshots of scores, which are a pure function of the uses and a time.
+"""Trends: which account used which subject in which hour, and which subjects were used on a day: exact. Snapshots: the ranking at a whole minute, a
+cache named by kind, window and minute, built by whoever asks for it first.
 
-Only public posts count, by the time at which they were recorded. ``subjects`` says which subjects were used on a day and how often, so that a
-snapshot is built without scanning all uses.
+Only public posts count, by the time at which they were recorded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from domain.envelope import Recorded
 from domain.events import PostCreated, PostEdited
-from projections.documents.port import Change, Collection, Fidelity, Index, Shape, Value
+from projections.documents.port import (
+    After,
+    Change,
+    Collection,
+    Documents,
+    Fidelity,
+    Index,
+    Row,
+    Shape,
+    Value,
+)
 from projections.folding import Alter, Family, Operation, on
 from projections.hashtag_feed import PUBLIC
+from projections.paging import Item, Page, Window, bounded
+from projections.trend_scores import DAY, HISTORY_DAYS, HOUR, LOOKBACK, TAG_FORMULA, Day, Use, history, ranked
 
 USES = Collection("trends", "uses", Shape.STATE, Fidelity.HORIZON, (Index("by_subject", ("kind", "subject"), "at"),))
 SUBJECTS = Collection("trends", "subjects", Shape.STATE, Fidelity.HORIZON, (Index("by_day", ("kind", "day"), "uses"),))
@@ -19,24 +34,76 @@ SNAPSHOTS = Collection(
     "trends", "snapshots", Shape.ROWS, Fidelity.CACHE, (Index("by_window", ("kind", "window"), "at"),)
 )
 
-TAG: Final = "TAG"
-HOUR: Final = 3_600_000_000
-DAY: Final = 24 * HOUR
+MINUTE: Final = 60_000_000
+SETTLE: Final = 5_000_000
+"""The newest snapshot is of a minute that ended so long ago: its last uses have been folded by then."""
+KEPT: Final = HISTORY_DAYS * DAY
+RANKED: Final = 100
+CANDIDATES: Final = 1_000
+"""Subjects of a day that are looked at, the most used first."""
+STEP: Final = 1_000
+MERGED: Final = 200
+"""Subjects of one find."""
 
 
-def subject_id(kind: str, day: int, subject: str) -> str:
-    return f"{kind}:{day}:{subject}"
+class TrendKind(StrEnum):
+    TAG = "TAG"
+
+
+class TrendWindow(StrEnum):
+    H1 = "H1"
+    H24 = "H24"
+
+
+_WIDTH: Final = {TrendWindow.H1: HOUR, TrendWindow.H24: DAY}
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A ranked subject. ``previous_rank`` is that of the snapshot a minute earlier, None where it had none; ``uses`` and ``authors`` are those
+    within the window; ``history`` has the newest day first."""
+
+    subject: str
+    rank: int
+    previous_rank: int | None
+    score: float
+    started_at: int
+    uses: int
+    authors: int
+    history: tuple[Day, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """``at``: a whole minute, in microseconds."""
+
+    kind: TrendKind
+    window: TrendWindow
+    at: int
+    trends: tuple[Trend, ...]
+
+    @property
+    def name(self) -> str:
+        return _name(self.kind, self.window, self.at)
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    subject: str
+    uses: int
+
+
+class _Use(msgspec.Struct, frozen=True):
+    subject: str
+    account: str
+    at: int
 
 
 def _used(recorded: Recorded, account: str, tags: Iterable[str]) -> Iterable[Operation]:
     hour, day = recorded.recorded_at // HOUR, recorded.recorded_at // DAY
     for tag in tags:
-        use: dict[str, Value] = {"kind": TAG, "subject": tag, "hour": hour, "account": account}
-        # An account's events lie in one shard, but Min would do whatever came first.
-        yield Alter(USES, f"{TAG}:{hour}:{account}:{tag}", Change(set=use, min={"at": recorded.recorded_at}))
-        # Every shard sets the same three fields to the same values: no order can tell them apart.
-        fields: dict[str, Value] = {"kind": TAG, "subject": tag, "day": day}
-        yield Alter(SUBJECTS, subject_id(TAG, day, tag), Change(set=fields, inc={"uses": 1}))
+        use: dict[str, Value] = {"kind": TrendKind.TAG.value, "subject": tag, "hour": hour, "account": account}
+        yield Alter(USES, f"TAG:{hour}:{account}:{tag}", Change(set=use, min={"at": recorded.recorded_at}))
+        # Every shard sets these fields to the same values, so their order does not matter.
+        fields: dict[str, Value] = {"kind": TrendKind.TAG.value, "subject": tag, "day": day}
+        yield Alter(SUBJECTS, f"TAG:{day}:{tag}", Change(set=fields, inc={"uses": 1}))
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
@@ -50,3 +117,104 @@ def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
 
 
 FAMILY = Family("trends", (USES, SUBJECTS, SNAPSHOTS), dict((on(PostCreated, _created), on(PostEdited, _edited))))
+
+
+async def trends_page(
+    documents: Documents, kind: TrendKind, window: TrendWindow, page: Window, now: int, at: int | None = None
+) -> Page[Trend]:
+    """A page of the ranking at ``at``, or of the newest. A cursor names its snapshot, so that a client pages inside one ranking while others come."""
+    minute = _minute_of(page.after) or newest_minute(now if at is None else min(at, now))
+    snapshot = await get_snapshot(documents, kind, window, minute)
+    trends: Sequence[Trend] = snapshot.trends
+    if page.after is not None:
+        rank = int(page.after.sort)
+        trends = [trend for trend in trends if (trend.rank < rank if page.backward else trend.rank > rank)]
+    if page.backward:
+        trends = trends[::-1]
+    items = [Item(After(trend.rank, str(minute)), trend) for trend in trends[: page.first]]
+    return bounded(items, items[-1].cursor if items else page.after, len(trends) > page.first, page)
+
+
+def newest_minute(now: int) -> int:
+    """The minute of the newest snapshot at ``now`` (microseconds)."""
+    return (now - SETTLE) // MINUTE * MINUTE
+
+
+async def get_snapshot(documents: Documents, kind: TrendKind, window: TrendWindow, minute: int) -> Snapshot:
+    """The snapshot of a minute, built and kept if nobody has asked for it yet. The worker asks for the newest of every window each minute."""
+    name = _name(kind, window, minute)
+    found = (await documents.get(SNAPSHOTS, [name])).get(name)
+    if found is not None:
+        return msgspec.convert(found, Snapshot)
+    snapshot = await build_snapshot(documents, kind, window, minute)
+    await documents.put(SNAPSHOTS, [Row(name, 1, msgspec.to_builtins(snapshot))])
+    return snapshot
+
+
+async def build_snapshot(documents: Documents, kind: TrendKind, window: TrendWindow, minute: int) -> Snapshot:
+    """The ranking at ``minute``, from the uses alone. Bounded by CANDIDATES subjects a day."""
+    width = _WIDTH[window]
+    uses = await _uses(documents, kind, await _candidates(documents, kind, width, minute), minute)
+    scores = ranked(uses, minute, width, TAG_FORMULA, RANKED)
+    before = {
+        subject: rank for rank, subject in enumerate(ranked(uses, minute - MINUTE, width, TAG_FORMULA, RANKED), 1)
+    }
+    trends = []
+    for rank, (subject, own) in enumerate(scores.items(), 1):
+        inside = [use for use in uses[subject] if use.at > minute - width]
+        trends.append(
+            Trend(
+                subject=subject,
+                rank=rank,
+                previous_rank=before.get(subject),
+                score=own.value,
+                started_at=own.started_at,
+                uses=len(inside),
+                authors=len({use.account for use in inside}),
+                history=history(uses[subject], minute),
+            )
+        )
+    return Snapshot(kind=kind, window=window, at=minute, trends=tuple(trends))
+
+
+async def sweep_snapshots(documents: Documents, kind: TrendKind, window: TrendWindow, now: int) -> int:
+    """Deletes snapshots older than KEPT; says how many: STEP means that there may be more."""
+    prefix: list[Value] = [kind.value, window.value]
+    return await documents.remove(SNAPSHOTS, "by_window", prefix, below=now - KEPT, position=1, limit=STEP)
+
+
+def _name(kind: TrendKind, window: TrendWindow, minute: int) -> str:
+    return f"{kind}:{window}:{minute}"
+
+
+def _minute_of(cursor: After | None) -> int | None:
+    return int(cursor.id) if cursor is not None else None
+
+
+async def _candidates(documents: Documents, kind: TrendKind, width: int, at: int) -> Sequence[str]:
+    """Subjects that may have reached the floor within a window of the hours that count."""
+    # A window touches two days at most, so half of the floor's uses fall on one of them.
+    least = -(-TAG_FORMULA.floor // 2) if width <= DAY else 1
+    subjects: dict[str, None] = {}
+    for day in range((at - LOOKBACK - width) // DAY, at // DAY + 1):
+        found = await documents.page(SUBJECTS, "by_day", [kind.value, day], limit=CANDIDATES, reverse=True)
+        own = (msgspec.convert(row.fields, _Subject) for row in found)
+        subjects |= {subject.subject: None for subject in own if subject.uses >= least}
+    return list(subjects)
+
+
+async def _uses(documents: Documents, kind: TrendKind, subjects: Sequence[str], at: int) -> Mapping[str, Sequence[Use]]:
+    """Uses up to and including ``at`` as far back as KEPT, ascending by time."""
+    uses: dict[str, list[Use]] = {subject: [] for subject in subjects}
+    for start in range(0, len(subjects), MERGED):
+        prefixes = [[kind.value, subject] for subject in subjects[start : start + MERGED]]
+        # Exclusive of the next microsecond, whatever the id.
+        after: After | None = After(at + 1, "")
+        while after is not None:
+            found = await documents.page_many(USES, "by_subject", prefixes, after=after, limit=STEP, reverse=True)
+            own = [msgspec.convert(row.fields, _Use) for row in found]
+            for use in own:
+                uses[use.subject].append(Use(use.at, use.account))
+            ended = len(found) < STEP or own[-1].at <= at - KEPT
+            after = None if ended else After(own[-1].at, found[-1].id)
+    return {subject: own[::-1] for subject, own in uses.items()}
