@@ -1,0 +1,77 @@
+"""`python -m benchmarks`: starts the real servers, runs the groups, prints each figure as a ratio to its floor and writes benchmarks/latest.json."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import documents, http, lag, log, memory
+from benchmarks._result import Result
+from tests.servers import Addresses, running_servers
+
+Group = Callable[[Addresses, bool], Awaitable[Mapping[str, Result]]]
+
+GROUPS: Mapping[str, Group] = {
+    "log": log.run,
+    "documents": documents.run,
+    "lag": lag.run,
+    "http": http.run,
+    "memory": memory.run,
+}
+"""By the name that --only takes; fanout.* and projection.* are measured by ``documents``."""
+
+LATEST = Path(__file__).parent / "latest.json"
+
+
+def _group_of(name: str) -> str:
+    """The group that a figure's (or a group's) name belongs to."""
+    prefix = name.partition(".")[0]
+    return "documents" if prefix in ("fanout", "projection") else prefix
+
+
+def main(
+    only: Annotated[
+        str, typer.Option(help="Run one group, or the group of one figure: log, fanout, http.home_feed_vs_documents …")
+    ] = "",
+    scale: Annotated[bool, typer.Option(help="Also run what takes long: large data, several processes.")] = False,
+) -> None:
+    """Measure Tidings against raw floors in the same run; quote the ratios, for machines differ."""
+    wanted = _group_of(only) if only else ""
+    if wanted and wanted not in GROUPS:
+        raise typer.BadParameter(f"there is no group {wanted}; there are {', '.join(GROUPS)}", param_hint="--only")
+    console = Console()
+    results: dict[str, Result] = {}
+    with running_servers() as addresses:
+        for name, group in GROUPS.items():
+            if wanted in ("", name):
+                began = time.monotonic()
+                console.print(f"[dim]{name} …[/dim]")
+                results.update(asyncio.run(_run(group, addresses, scale)))
+                console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s[/dim]")
+    console.print(_table(results))
+    LATEST.write_bytes(
+        msgspec.json.format(msgspec.json.encode({name: r.as_json() for name, r in results.items()}), indent=2)
+    )
+
+
+async def _run(group: Group, addresses: Addresses, scale: bool) -> Mapping[str, Result]:
+    return await group(addresses, scale)
+
+
+def _table(results: Mapping[str, Result]) -> Table:
+    table = Table("figure", "value", "floor", "ratio", "unit", "p50 ms", "p99 ms", title="Tidings against its floors")
+    for name, r in results.items():
+        cells = [r.value, r.floor, r.ratio, r.p50_ms, r.p99_ms]
+        value, floor, ratio, p50, p99 = ("–" if cell is None else f"{cell:,.2f}" for cell in cells)  # noqa: RUF001
+        table.add_row(name, value, floor, ratio, r.unit, p50, p99)
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
