@@ -48,3 +48,8 @@ class RequestContext:
     def standing(self) -> Standing:
         """What is left of the hour's budget after this operation was charged."""
         return self.services.budget.standing(self.payer)
+
+    def renew(self) -> None:
+        """Between two events of a subscription: what was loaded for one is no news to the next."""
+        self.loaders.clear()
+        self.extensions.clear()

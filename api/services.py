@@ -17,6 +17,8 @@ from domain.ids import Entropy, Namer
 from domain.limits import Limits
 from domain.log.port import EventLog
 from projections.documents.port import Documents
+from projections.runtime.runtime import Runtime
+from projections.runtime.waiting import Waiting
 
 HOUR = 3_600
 SIGN_IN_WINDOW = 300
@@ -31,6 +33,7 @@ class Services:
     limits: Limits
     log: EventLog
     documents: Documents
+    waiting: Waiting
     namer: Namer
     signer: Signer
     passwords: Passwords
@@ -39,6 +42,7 @@ class Services:
     sign_ins: Budget
     entropy: Entropy
     now: Callable[[], int]
+    runtime: Runtime | None = None
 
 
 def system_now() -> int:
@@ -58,6 +62,7 @@ async def open_services(
         stack.push_async_callback(documents.close)
         services = compose(settings, secrets, log, documents, now=now, entropy=entropy)
         stack.callback(services.passwords.close)
+        stack.push_async_callback(services.waiting.close)
         yield services
 
 
@@ -76,6 +81,7 @@ def compose(
         limits=settings.domain_limits,
         log=log,
         documents=documents,
+        waiting=Waiting(documents),
         namer=Namer(secrets.server_key),
         signer=Signer(secrets.token_keys, log.identity.log_id),
         passwords=Passwords(

@@ -49,8 +49,9 @@ class Settings(BaseSettings):
     workers_in_process: bool | None = Field(
         None, description="Whether `tidings serve` also runs folds and reactors. Default: yes when embedded."
     )
-    shards: int = Field(
-        8, ge=1, le=1024, description="Shards of a new log; a log keeps the number that it was made with."
+    shards: int = Field(8, ge=1, le=1024, description="Shards of the log; fixed when it is made.")
+    replication_factor: int = Field(
+        1, ge=1, le=9, description="Copies that `tidings migrate` has Cassandra keep; 3 where no event may be lost."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

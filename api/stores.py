@@ -1,31 +1,120 @@
-"""Which adapter a store's address names, and what to say when nothing answers there."""
+"""Which adapter a store's address names, and what to say when nothing usable answers there.
+
+Adapters are imported where they are chosen: an embedded server loads no driver, and a cluster's machine needs no file.
+"""
+
+# ruff: noqa: PLC0415 (see above)
+
+from typing import Final
+from urllib.parse import urlsplit
 
 from api.secrets import Secrets
-from api.settings import Settings, without_password
-from domain.errors import UnavailableError
+from api.settings import Settings, SettingsError, sqlite_path, without_password
+from domain import deciders
+from domain.errors import LogError, UnavailableError
+from domain.ids import Namer
 from domain.log.port import EventLog
-from projections.documents.port import Documents
+from projections.documents.port import Collection, Documents
+from projections.families import ALL
+from projections.runtime import COLLECTIONS
+
+CASSANDRA_PORT: Final = 9042
+COLLECTIONS_OF_ALL: Final[tuple[Collection, ...]] = (*COLLECTIONS, *(c for family in ALL for c in family.collections))
 
 
 class StoreError(Exception):
-    """A store is not there at start: names its address and the variable that sets it."""
+    """A store is not there at start, or is not the one that it should be: names its address and the variable that sets it."""
 
     def __init__(self, variable: str, address: str, reason: object) -> None:
-        super().__init__(
-            f"nothing usable answers at {without_password(address)} ({reason}). Set {variable} to where it is."
-        )
+        super().__init__(f"cannot use {without_password(address)}: {reason}\n{variable} says where it is.")
         self.variable = variable
 
 
 async def open_log(settings: Settings, secrets: Secrets) -> EventLog:
+    """The event log at LOG_URL; an embedded one is made where there is none. Raises StoreError."""
+    address = settings.log_address
     try:
-        raise UnavailableError("not wired yet")
-    except UnavailableError as error:
-        raise StoreError("LOG_URL", settings.log_address, error) from error
+        if address.startswith("sqlite:"):
+            return await _open_sqlite_log(settings, secrets)
+        return await _open_cassandra_log(settings, secrets)
+    except (UnavailableError, LogError, OSError) as error:
+        raise StoreError("LOG_URL", address, error) from error
 
 
 async def open_documents(settings: Settings) -> Documents:
+    """The documents at DOCUMENTS_URL; embedded ones are made where there are none. Raises StoreError."""
+    address = settings.documents_address
     try:
-        raise UnavailableError("not wired yet")
+        if address.startswith("sqlite:"):
+            return await _open_sqlite_documents(settings)
+        from projections.documents.mongo import open_mongo_documents
+
+        return await open_mongo_documents(address)
+    except (UnavailableError, OSError) as error:
+        raise StoreError("DOCUMENTS_URL", address, error) from error
+
+
+async def migrate(settings: Settings, secrets: Secrets) -> None:
+    """Makes what both stores need: keyspaces, tables, collections, indexes. May be repeated; to be run by one process at a time. Raises StoreError."""
+    if not settings.log_address.startswith("sqlite:"):
+        await _migrate_cassandra(settings, secrets)
+    documents = await open_documents(settings)
+    try:
+        await documents.prepare(COLLECTIONS_OF_ALL)
     except UnavailableError as error:
         raise StoreError("DOCUMENTS_URL", settings.documents_address, error) from error
+    finally:
+        await documents.close()
+
+
+async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
+    from domain.log.sqlite import open_sqlite_log
+
+    path = sqlite_path(settings.log_address)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return await open_sqlite_log(
+        path,
+        master_key=secrets.master_key,
+        server_key_fingerprint=Namer(secrets.server_key).fingerprint(),
+        aggregates=deciders,
+        shards=settings.shards,
+    )
+
+
+async def _open_cassandra_log(settings: Settings, secrets: Secrets) -> EventLog:
+    raise NotImplementedError
+
+
+async def _migrate_cassandra(settings: Settings, secrets: Secrets) -> None:
+    from domain.log.cassandra.schema import migrate_cassandra
+
+    hosts, port, keyspace = cassandra_address(settings.log_address)
+    try:
+        await migrate_cassandra(
+            hosts,
+            keyspace,
+            port=port,
+            server_key_fingerprint=Namer(secrets.server_key).fingerprint(),
+            shards=settings.shards,
+            replication_factor=settings.replication_factor,
+        )
+    except (UnavailableError, LogError, OSError) as error:
+        raise StoreError("LOG_URL", settings.log_address, error) from error
+
+
+async def _open_sqlite_documents(settings: Settings) -> Documents:
+    raise NotImplementedError
+
+
+def cassandra_address(address: str) -> tuple[list[str], int, str]:
+    """(hosts, port, keyspace) of ``cassandra://host[:port][,host…]/keyspace``; one port for all hosts."""
+    parts = urlsplit(address)
+    names = [host.partition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
+    hosts = [host for host, _, _ in names if host]
+    ports = {port for _, _, port in names if port}
+    keyspace = parts.path.strip("/")
+    if not hosts or not keyspace or len(ports) > 1 or not all(port.isdecimal() for port in ports):
+        raise SettingsError(
+            "LOG_URL: must look like cassandra://host:port[,host…]/keyspace, with one port for all hosts"
+        )
+    return hosts, int(ports.pop()) if ports else CASSANDRA_PORT, keyspace

@@ -70,3 +70,13 @@ class AccessTokens:
 
 def _forged() -> Refusal:
     return refuse(Code.UNAUTHENTICATED, "this access token is not valid: sign in again")
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of an Authorization header, None where there is none; Refusal UNAUTHENTICATED where it is of another scheme."""
+    if not authorization:
+        return None
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise refuse(Code.UNAUTHENTICATED, "Authorization must be: Bearer <accessToken>")
+    return token.strip()

@@ -1,0 +1,92 @@
+"""Server-sent events as graphql-sse has them ("distinct connections"): `next` with a result, then `complete`."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+from graphql import OperationType
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.operations import Engine, Operation, Payload, RequestError
+
+HEARTBEAT_SECONDS: Final = 15.0
+HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+COMPLETE: Final = b"event: complete\ndata:\n\n"
+COMMENT: Final = b":\n\n"
+
+encode = msgspec.json.Encoder().encode
+
+
+def event(payload: Payload) -> bytes:
+    return b"event: next\ndata: " + encode(payload) + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends the results of one operation as they come. Ends without `complete` when the server stops, so that clients come back."""
+
+    def __init__(self, engine: Engine, operation: Operation, closing: asyncio.Event) -> None:
+        super().__init__(None, 200, HEADERS)
+        del self.headers["content-length"]
+        self._engine = engine
+        self._operation = operation
+        self._closing = closing
+
+    @staticmethod
+    def refusal(payload: Payload) -> Response:
+        """A stream that holds the errors of an operation which cannot begin: an EventSource cannot read the body of another status."""
+        return Response(event(payload) + COMPLETE, 200, HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        tasks = [
+            asyncio.create_task(self._results(send)),
+            asyncio.create_task(_disconnected(receive)),
+            asyncio.create_task(_ended(self._closing)),
+            asyncio.create_task(_heartbeat(send)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results, *_ = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(results, Exception):
+            raise results
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _results(self, send: Send) -> None:
+        try:
+            if self._operation.type is not OperationType.SUBSCRIPTION:
+                await _send(send, event(await self._engine.run(self._operation)))
+            else:
+                async with aclosing(self._engine.stream(self._operation)) as payloads:
+                    async for payload in payloads:
+                        await _send(send, event(payload))
+        except RequestError as error:
+            await _send(send, event(error.payload(self._operation.context.request_id)))
+        await _send(send, COMPLETE)
+
+
+async def _send(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _heartbeat(send: Send) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await _send(send, COMMENT)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _ended(closing: asyncio.Event) -> None:
+    await closing.wait()
