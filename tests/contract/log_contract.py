@@ -59,6 +59,8 @@ class LogFactory(Protocol):
 async def read_shard(log: EventLog, shard: int, *, page: int = 97) -> list[Recorded]:
     """A shard's events from the first on, and the proof that they are dense and that their times never fall."""
     found: list[Recorded] = []
+    # Who has asked for the head is shown all that lies below it, also what other processes have just appended.
+    await log.head(shard)
     while run := await log.read(shard, found[-1].sequence if found else 0, page):
         assert len(run) <= page
         found += run

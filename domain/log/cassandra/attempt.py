@@ -1,0 +1,64 @@
+"""One attempt to append a batch, carried on until its outcome is certain (log.md R3).
+
+Only "applied" is certain at once. Anything else may be a success whose answer was lost, or a request that still waits in the server; it can
+apply only while the head is where the batch expects it. So: look serially behind that head; nothing there, send the identical batch
+again; a row there, its attempt id tells whose it is.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from domain.errors import UnavailableError
+from domain.log.cassandra import metrics
+from domain.log.cassandra.driver import NotSentError, RejectedError
+from domain.log.cassandra.table import LogTable, Place
+from domain.log.codec import StoredEvent
+
+_log = structlog.get_logger("tidings.log")
+
+
+class Attempt:
+    """Appends ``rows``, a batch of one segment, if the head is the position before the first."""
+
+    def __init__(self, table: LogTable, place: Place, rows: Sequence[StoredEvent]) -> None:
+        self._table = table
+        self._place = place
+        self._base = rows[0].position - 1
+        self._attempt_id = rows[0].attempt_id
+        self._statement = table.appending(rows)
+
+    async def settle(self) -> bool:
+        """Whether the rows were appended, for certain; takes as long as it takes.
+
+        Raises NotSentError or RejectedError where the first send certainly did nothing.
+        """
+        if await self._send():
+            return True
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError), wait=wait_random_exponential(multiplier=0.02, max=1)
+        ):
+            with attempt:
+                return await self._resolve()
+        raise AssertionError("retries without an end have ended")
+
+    async def _send(self) -> bool:
+        try:
+            return await self._table.append(self._statement)
+        except (NotSentError, RejectedError):
+            raise
+        except UnavailableError as error:
+            metrics.UNKNOWN.inc()
+            _log.warning(
+                "outcome unknown", shard=self._place.shard, after=self._base, attempt=self._attempt_id, error=str(error)
+            )
+            return False
+
+    async def _resolve(self) -> bool:
+        row = await self._table.next_serial(self._place, self._base)
+        if row is not None:
+            return row.attempt_id == self._attempt_id
+        if await self._table.append(self._statement):
+            return True
+        raise UnavailableError(f"attempt {self._attempt_id} after position {self._base} is still open")

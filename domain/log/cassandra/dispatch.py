@@ -1,0 +1,137 @@
+"""A command's way through the log: loaded and pinned, queued, decided, and where it was refused for other shards' states decided once more."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.errors import OutcomeUnknownError, UnavailableError
+from domain.ids import stream_shard
+from domain.log.batching import Decision, Fate
+from domain.log.cassandra.appender import Appender, Ticket
+from domain.log.cassandra.shard import Shard
+from domain.log.cassandra.view import Entry
+from domain.log.port import Execution, Outcome
+from domain.log.sealing import KeyRing
+
+PATIENCE: Final = 10.0
+"""Seconds that a caller waits."""
+QUEUE: Final = 2048
+"""Open commands of a shard."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is pinned for a command, by shard."""
+
+    pins: list[tuple[Shard, Sequence[Entry]]]
+
+    def release(self) -> None:
+        for shard, entries in self.pins:
+            shard.release(entries)
+        self.pins.clear()
+
+
+class Dispatcher:
+    """Hands commands to the appenders of their shards."""
+
+    def __init__(
+        self, appenders: Sequence[Appender], ring: KeyRing, *, patience: float = PATIENCE, queue_limit: int = QUEUE
+    ) -> None:
+        self._appenders = appenders
+        self._ring = ring
+        self._patience = patience
+        self._queue_limit = queue_limit
+
+    async def execute(self, execution: Execution) -> Outcome:
+        """See EventLog.execute."""
+        if not 0 <= execution.shard < len(self._appenders):
+            raise ValueError(f"there is no shard {execution.shard}, only 0 to {len(self._appenders) - 1}")
+        appender = self._appenders[execution.shard]
+        obstacle = appender.obstacle()
+        if obstacle is not None:
+            raise obstacle
+        command = _Command(execution, appender, self._appenders, self._ring)
+        appender.enter(self._queue_limit)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await command.run()
+        except TimeoutError:
+            if command.sent:
+                raise OutcomeUnknownError(execution.metadata.command_id) from None
+            raise UnavailableError(f"the command waited {self._patience:g} s and was not sent") from None
+        finally:
+            appender.leave()
+            command.leave()
+
+
+class _Command:
+    def __init__(self, execution: Execution, appender: Appender, appenders: Sequence[Appender], ring: KeyRing) -> None:
+        self._execution = execution
+        self._appender = appender
+        self._appenders = appenders
+        self._ring = ring
+        self._held = _Held([])
+        self._ticket: Ticket | None = None
+
+    @property
+    def sent(self) -> bool:
+        return self._ticket is not None and self._ticket.sent
+
+    def leave(self) -> None:
+        """The caller goes. What is in flight keeps its pins: it may have to be decided again."""
+        if self._ticket is not None and self._ticket.sent:
+            self._ticket.abandoned = self._held.release
+        else:
+            self._held.release()
+
+    async def run(self) -> Outcome:
+        given_confirmed = False
+        while True:
+            ticket = self._ticket = await self._prepare()
+            self._appender.submit(ticket)
+            decision = await ticket.answer
+            if decision is None:
+                self._held.release()
+            elif self._rests_on_given(decision) and not given_confirmed:
+                await self._confirm_given()
+                given_confirmed = True
+                self._held.release()
+            else:
+                return decision.outcome()
+
+    def _rests_on_given(self, decision: Decision[Ticket]) -> bool:
+        return decision.fate is Fate.REFUSED and bool(self._execution.given)
+
+    async def _prepare(self) -> Ticket:
+        execution = self._execution
+        ticket = Ticket(execution=execution, answer=asyncio.get_running_loop().create_future())
+        if self._ticket is not None:
+            ticket.confirmed = self._ticket.confirmed
+        if execution.subject is not None:
+            if execution.new_subject:
+                await self._ring.create(execution.subject)
+            # A subject without a key is none that the cache could know: its command is refused when it has something to seal.
+            ticket.sealable = execution.subject in await self._ring.keys((execution.subject,))
+        ticket.entries = await self._acquire(
+            self._appender.shard, [s for s in execution.streams if s not in execution.fresh]
+        )
+        if execution.given:
+            by_shard = self._by_shard(execution.given)
+            entries = await asyncio.gather(*(self._acquire(shard, streams) for shard, streams in by_shard.items()))
+            ticket.given_entries = [entry for found in entries for entry in found]
+        return ticket
+
+    async def _acquire(self, shard: Shard, streams: Iterable[str]) -> Sequence[Entry]:
+        entries = await shard.acquire(streams)
+        self._held.pins.append((shard, entries))
+        return entries
+
+    async def _confirm_given(self) -> None:
+        await asyncio.gather(*(shard.confirm() for shard in self._by_shard(self._execution.given)))
+
+    def _by_shard(self, streams: Iterable[str]) -> Mapping[Shard, list[str]]:
+        found: dict[Shard, list[str]] = {}
+        for stream in streams:
+            found.setdefault(self._appenders[stream_shard(stream, len(self._appenders))].shard, []).append(stream)
+        return found

@@ -1,0 +1,148 @@
+"""The index by stream: a derived copy of the log's rows, and how far it is complete.
+
+Rows are written idempotently and from rows of the log alone, so any process may write any of them, as often as it likes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.log.cassandra.driver import Bridge, Query, batch_of, bind
+from domain.log.cassandra.table import Place, row_values
+from domain.log.codec import COLUMNS, StoredEvent
+
+CHUNK_BYTES: Final = 40_000
+"""Of one unlogged batch; the server refuses those over several partitions at 50 KB."""
+PAGE: Final = 1000
+_STREAMS: Final = 32
+OWNER_SECONDS: Final = 5
+
+IndexRow = tuple[int, int, int, str, int, str, str, int, bytes, bytes | None, str | None, bytes, int, int, str]
+
+
+def chunks(rows: Sequence[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    """``rows`` in order, in pieces that fit one batch."""
+    chunk: list[StoredEvent] = []
+    size = 0
+    for row in rows:
+        if chunk and size + row.size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += row.size
+    if chunk:
+        yield chunk
+
+
+class StreamIndex:
+    """events_by_stream. All methods raise UnavailableError."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        insert: Query[tuple[()]],
+        forward: Query[IndexRow],
+        backward: Query[IndexRow],
+        present: Query[tuple[str, int, int, int]],
+    ) -> None:
+        self._bridge = bridge
+        self._insert = insert
+        self._forward = forward
+        self._backward = backward
+        self._present = present
+
+    async def write(self, rows: Sequence[StoredEvent]) -> None:
+        """``rows`` must fit one batch: see :func:`chunks`."""
+        await self._bridge.write(batch_of([(self._insert, row_values(row)) for row in rows]))
+
+    async def stream(self, stream: str) -> list[StoredEvent]:
+        """What the index holds of a stream, by version; two of one version where it holds two."""
+        found: list[StoredEvent] = []
+        after = 0
+        while True:
+            page = [StoredEvent(*row) for row in await self._bridge.execute(self._forward, (stream, after, PAGE))]
+            if len(page) < PAGE:
+                return found + page
+            # The last version may go on on the next page, so it is read again with it.
+            after = page[-1].version - 1
+            found += [row for row in page if row.version <= after]
+
+    async def newest(self, stream: str, limit: int) -> list[StoredEvent]:
+        """The ``limit`` rows of the highest versions, by version."""
+        rows = await self._bridge.execute(self._backward, (stream, limit))
+        return [StoredEvent(*row) for row in reversed(rows)]
+
+    async def missing(self, rows: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """Those of ``rows`` that are not in the index."""
+        streams = sorted({row.stream for row in rows})
+        found: set[tuple[str, int, int, int]] = set()
+        for start in range(0, len(streams), _STREAMS):
+            page = streams[start : start + _STREAMS]
+            versions = [row.version for row in rows if page[0] <= row.stream <= page[-1]]
+            found.update(await self._bridge.execute(self._present, (page, min(versions), max(versions))))
+        return [row for row in rows if (row.stream, row.version, row.generation, row.position) not in found]
+
+
+async def open_index(bridge: Bridge, keyspace: str) -> StreamIndex:
+    table = f"{keyspace}.events_by_stream"
+    columns = ", ".join(COLUMNS)
+    marks = ", ".join("?" for _ in COLUMNS)
+    order = "ORDER BY version DESC, generation DESC, position DESC"
+    key = "stream, version, generation, position"
+    # Names come from the code and the migrated schema, values are always bound.
+    return StreamIndex(
+        bridge,
+        insert=await bridge.prepare(f"INSERT INTO {table} ({columns}) VALUES ({marks})"),
+        forward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? AND version > ? LIMIT ?"),
+        backward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? {order} LIMIT ?"),
+        present=await bridge.prepare(f"SELECT {key} FROM {table} WHERE stream IN ? AND version >= ? AND version <= ?"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Up to ``watermark`` the index is complete; ``owner`` is the process that raises it, None where there is none."""
+
+    watermark: int
+    owner: str | None
+
+
+class Progress:
+    """index_progress: the watermark of each shard and its soft owner, whose claim expires by itself. All methods raise UnavailableError."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        select: Query[tuple[int | None, str | None]],
+        claim: Query[tuple[bool]],
+        raise_: Query[tuple[bool]],
+    ) -> None:
+        self._bridge = bridge
+        self._select = select
+        self._claim = claim
+        self._raise = raise_
+
+    async def read(self, place: Place) -> Mark:
+        rows = await self._bridge.execute(self._select, (place.generation, place.shard))
+        watermark, owner = rows[0] if rows else (None, None)
+        return Mark(watermark or 0, owner)
+
+    async def claim(self, place: Place, me: str, *, renew: bool) -> bool:
+        """Whether the claim, or its renewal, holds for OWNER_SECONDS from now on. False also where the answer came late: ask again."""
+        values = (OWNER_SECONDS, me, place.generation, place.shard, me if renew else None)
+        return await self._bridge.apply(bind(self._claim, values))
+
+    async def raise_to(self, place: Place, me: str, watermark: int) -> bool:
+        """Whether the watermark was raised; it never falls, for its owner reads it before."""
+        return await self._bridge.apply(bind(self._raise, (watermark, place.generation, place.shard, me)))
+
+
+async def open_progress(bridge: Bridge, keyspace: str) -> Progress:
+    table = f"{keyspace}.index_progress"
+    where = "WHERE generation = ? AND shard = ?"
+    return Progress(
+        bridge,
+        select=await bridge.prepare(f"SELECT watermark, owner FROM {table} {where}"),
+        claim=await bridge.prepare(f"UPDATE {table} USING TTL ? SET owner = ? {where} IF owner = ?"),
+        raise_=await bridge.prepare(f"UPDATE {table} SET watermark = ? {where} IF owner = ?"),
+    )
