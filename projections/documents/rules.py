@@ -48,8 +48,8 @@ def check_indexes(collection: Collection) -> None:
             split(field)
 
 
-def changed(docs: Sequence[Doc]) -> list[Doc]:
-    """Those that have changes. ValueError where an id stands twice in a call, or a document's positions do not ascend from above 0."""
+def check_docs(docs: Sequence[Doc]) -> None:
+    """ValueError where an id stands twice in a call, or a document's positions do not ascend from above 0."""
     seen: set[str] = set()
     for doc in docs:
         if doc.id in seen:
@@ -60,7 +60,6 @@ def changed(docs: Sequence[Doc]) -> list[Doc]:
             if position <= below:
                 raise ValueError(f"document {doc.id}: position {position} follows {below}")
             below = position
-    return [doc for doc in docs if doc.changes]
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:
