@@ -17,7 +17,7 @@ from api.health import Readiness, livez, metrics
 from api.http import GraphQLOverHttp
 from api.middleware import EdgeMiddleware
 from api.operations import Engine
-from api.playground import Playground
+from api.playground import Playground, Prefill
 from api.services import Services
 from api.settings import Settings
 from api.websocket import GraphQLOverWebSocket
@@ -28,12 +28,17 @@ ASKED: Final = ("Authorization", "Content-Type", "X-Consistency-Token", "X-Reque
 EXPOSED: Final = ("X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset")
 
 
-def create_app(services: Services, schema: strawberry.Schema, closing: asyncio.Event | None = None) -> Starlette:
-    """The whole edge. Setting ``closing`` ends streams and sockets, so that the server can stop."""
+def create_app(
+    services: Services,
+    schema: strawberry.Schema,
+    closing: asyncio.Event | None = None,
+    prefill: Prefill | None = None,
+) -> Starlette:
+    """The whole edge. Setting ``closing`` ends streams and sockets, so that the server can stop; ``prefill`` stands in the playground's sign-in."""
     closing = closing or asyncio.Event()
     settings = services.settings
     engine = Engine(services, schema)
-    playground = Playground() if settings.playground else None
+    playground = Playground(prefill) if settings.playground else None
     routes: list[BaseRoute] = [
         Route("/graphql", GraphQLOverHttp(services, engine, closing, playground)),
         WebSocketRoute("/graphql", GraphQLOverWebSocket(services, engine, closing)),

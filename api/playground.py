@@ -1,6 +1,8 @@
 """GraphiQL, served whole from here: a page that needs no other host, under a policy that would let it reach none."""
 
+import html
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +18,20 @@ POLICY: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """What stands in the sign-in form: a demo's login, which is no secret."""
+
+    name: str
+    password: str
+
+
 class Playground:
-    def __init__(self) -> None:
+    def __init__(self, prefill: Prefill | None = None) -> None:
         self.files = StaticFiles(directory=STATIC)
-        self._page = (STATIC / "playground.html").read_text()
+        given = prefill or Prefill("", "")
+        page = (STATIC / "playground.html").read_text()
+        self._page = page.replace("{name}", html.escape(given.name)).replace("{password}", html.escape(given.password))
 
     def page(self, request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)

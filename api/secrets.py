@@ -17,20 +17,21 @@ KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """``token_keys``: the first signs, all verify. Every key has at least 32 bytes."""
+    """Every key has at least 32 bytes. ``retired_master_keys`` only unwrap; of ``token_keys`` the first signs and all verify."""
 
     master_key: bytes
     server_key: bytes
     token_keys: tuple[bytes, ...]
+    retired_master_keys: tuple[bytes, ...] = ()
 
 
 def load_secrets(settings: Settings) -> Secrets:
     """Secrets as set; embedded, those not set are made in DATA_DIR/secrets. SettingsError when one is missing or malformed."""
-    return Secrets(
-        master_key=_keys("MASTER_KEY", settings.master_key, settings)[0],
-        server_key=_keys("SERVER_KEY", settings.server_key, settings)[0],
-        token_keys=_keys("TOKEN_KEYS", settings.token_keys, settings),
-    )
+    master_key, *retired = _keys("MASTER_KEY", settings.master_key, settings)
+    server_key, *others = _keys("SERVER_KEY", settings.server_key, settings)
+    if others:
+        raise SettingsError("SERVER_KEY: there is one, for as long as its log lives")
+    return Secrets(master_key, server_key, _keys("TOKEN_KEYS", settings.token_keys, settings), tuple(retired))
 
 
 def _keys(variable: str, value: SecretStr | None, settings: Settings) -> tuple[bytes, ...]:
@@ -42,8 +43,7 @@ def _keys(variable: str, value: SecretStr | None, settings: Settings) -> tuple[b
         raise SettingsError(
             f"{variable}: must be set where the log or the documents are not files of this machine; see `tidings secrets`"
         )
-    parts = text.split(",") if variable == "TOKEN_KEYS" else [text]
-    return tuple(decode_key(variable, part.strip()) for part in parts)
+    return tuple(decode_key(variable, part.strip()) for part in text.split(","))
 
 
 def decode_key(variable: str, text: str) -> bytes:

@@ -70,6 +70,8 @@ async def migrate(settings: Settings, secrets: Secrets) -> None:
 async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
     from domain.log.sqlite import open_sqlite_log
 
+    if secrets.retired_master_keys:
+        raise SettingsError("MASTER_KEY: a log in a file takes one key")
     path = sqlite_path(settings.log_address)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return await open_sqlite_log(
@@ -82,7 +84,18 @@ async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
 
 
 async def _open_cassandra_log(settings: Settings, secrets: Secrets) -> EventLog:
-    raise NotImplementedError
+    from domain.log.cassandra.log import open_cassandra_log
+
+    hosts, port, keyspace = cassandra_address(settings.log_address)
+    return await open_cassandra_log(
+        hosts,
+        port,
+        keyspace,
+        master_key=secrets.master_key,
+        retired_master_keys=secrets.retired_master_keys,
+        server_key_fingerprint=Namer(secrets.server_key).fingerprint(),
+        aggregates=deciders,
+    )
 
 
 async def _migrate_cassandra(settings: Settings, secrets: Secrets) -> None:
@@ -103,7 +116,17 @@ async def _migrate_cassandra(settings: Settings, secrets: Secrets) -> None:
 
 
 async def _open_sqlite_documents(settings: Settings) -> Documents:
-    raise NotImplementedError
+    from projections.documents.sqlite import open_sqlite_documents
+
+    path = sqlite_path(settings.documents_address)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    documents = await open_sqlite_documents(path)
+    try:
+        await documents.prepare(COLLECTIONS_OF_ALL)
+    except BaseException:
+        await documents.close()
+        raise
+    return documents
 
 
 def cassandra_address(address: str) -> tuple[list[str], int, str]:

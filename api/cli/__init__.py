@@ -1,0 +1,41 @@
+"""The command line: ``tidings`` and what it can do. Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 a store is not there, 4 the port is not free."""
+
+import sys
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from api.cli import doctor, migrate, schema, secrets, seed, serve, status, work
+from api.server import PortError
+from api.settings import SettingsError
+from api.stores import StoreError
+
+EXIT_CODES: Final[dict[type[Exception], int]] = {SettingsError: 2, StoreError: 3, PortError: 4}
+
+app = typer.Typer(
+    name="tidings",
+    help="A social platform behind one GraphQL API. Every setting is an environment variable: see `tidings doctor --settings`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve.serve)
+app.command()(work.work)
+app.command()(migrate.migrate)
+app.command()(schema.schema)
+app.command()(status.status)
+app.command()(doctor.doctor)
+app.command()(seed.seed)
+app.command()(secrets.secrets)
+
+
+def main() -> None:
+    """Runs the command line. An error that was foreseen is a sentence on standard error and an exit code, never a traceback."""
+    try:
+        app()
+    except tuple(EXIT_CODES) as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]tidings:[/] {error}", soft_wrap=True)
+        sys.exit(EXIT_CODES[type(error)])
+
+
+__all__ = ["app", "main"]

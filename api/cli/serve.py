@@ -1,0 +1,62 @@
+"""``tidings serve``: the API, and when embedded everything else too."""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+
+from api.app import create_app
+from api.cli.running import begin, console, run
+from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
+from api.playground import Prefill
+from api.server import Server, listen, url_of
+from api.services import open_services
+from api.settings import Settings
+from api.workers import running_workers
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; PORT.")] = None,
+    *,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Load a small demo world first, where it is not loaded yet.")
+    ] = False,
+) -> None:
+    """Serve the API and the playground. With embedded stores this one process is all there is to run."""
+    settings = begin(host=host, port=port)
+    # Bound before anything is opened: a taken port is told at once.
+    with listen(settings) as sock:
+        run(_serve(settings, sock, demo))
+
+
+async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
+    from api.schema.schema import schema  # noqa: PLC0415 (built when it is served: the other commands start without it)
+
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_services(settings))
+        if settings.runs_workers:
+            services = await stack.enter_async_context(running_workers(services))
+        prefill = None
+        if demo:
+            await load_demo(services, Sizes())
+            prefill = Prefill(demo_handles()[0], DEMO_PASSWORD)
+        closing = asyncio.Event()
+        server = Server(create_app(services, schema, closing, prefill), settings, closing)
+        _greet(url_of(sock), settings, prefill)
+        await server.serve(sockets=[sock])
+
+
+def _greet(url: str, settings: Settings, prefill: Prefill | None) -> None:
+    console.print(f"[bold]Tidings[/] answers at {url}/graphql")
+    if settings.playground:
+        console.print(f"  playground   {url}/graphql  (in a browser)")
+    if prefill is not None:
+        console.print(f"  sign in as   {' or '.join(demo_handles())}  (password: {DEMO_PASSWORD})")
+    if settings.embedded:
+        console.print(f"  data in      {settings.data_dir.resolve()}")
+    if not settings.runs_workers:
+        console.print("  projections  not in this process: run `tidings work`")
+    console.print("  Ctrl-C stops it.")

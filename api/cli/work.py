@@ -1,0 +1,17 @@
+"""``tidings work``: folds and reactors, in as many processes as wanted."""
+
+from api.cli.running import begin, console, run, until_signalled
+from api.services import open_services
+from api.settings import Settings
+from api.workers import running_workers
+
+
+def work() -> None:
+    """Fold events into documents. Run as many as you like: they share the shards among themselves, and one that dies is replaced."""
+    run(_work(begin()))
+
+
+async def _work(settings: Settings) -> None:
+    async with open_services(settings) as services, running_workers(services):
+        console.print("Working. Ctrl-C stops it.")
+        await until_signalled()

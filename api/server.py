@@ -1,0 +1,94 @@
+"""Uvicorn, configured here and nowhere else, and stopped so that whoever is being served notices little."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.settings import Settings
+
+HEARTBEAT_SECONDS = 15.0
+BACKLOG = 2_048
+
+
+class PortError(Exception):
+    """The address cannot be listened on."""
+
+
+class Server(uvicorn.Server):
+    """Stops on SIGTERM and SIGINT: no more connections, then streams and sockets end (so that clients reconnect elsewhere), then requests in work, at
+    most SHUTDOWN_TIMEOUT seconds. Returns then, and does not raise the signal anew: the stores are yet to be closed."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, closing: asyncio.Event) -> None:
+        self._closing = closing
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=settings.shutdown_timeout,
+            ws_max_size=settings.body_limit,
+            ws_max_queue=16,
+            ws_ping_interval=HEARTBEAT_SECONDS,
+            ws_ping_timeout=HEARTBEAT_SECONDS,
+            # Compression would hold some 300 KB a socket.
+            ws_per_message_deflate=False,
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket bound to HOST and PORT; raises PortError, which says what to do."""
+    family, kind, protocol, _, address = _resolve(settings)
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        raise PortError(
+            f"{settings.host} port {settings.port} {reason}. Choose another with PORT=8001 (or --port 8001)."
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+def _resolve(
+    settings: Settings,
+) -> tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]:
+    try:
+        return socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise PortError(f"HOST {settings.host!r} is no address of this machine ({error}).") from error
+
+
+def url_of(sock: socket.socket) -> str:
+    """Where a browser on this machine finds what listens on ``sock``."""
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (read, not bound)
+    return f"http://{shown}:{port}"
