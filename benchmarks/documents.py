@@ -24,7 +24,7 @@ from domain.log.port import EventLog
 from domain.log.sqlite import open_sqlite_log
 from projections import families
 from projections.documents.mongo import open_mongo_documents
-from projections.documents.port import Change, Doc, Documents
+from projections.documents.port import Change, Doc, Documents, Value
 from projections.feeds import EDGES, FeedEntry, follow_id
 from projections.keys import sort_key
 from projections.runtime import COLLECTIONS, Runtime
@@ -92,7 +92,13 @@ async def _fan_out(addresses: Addresses) -> Result:
 
 def _edge(author: str, owner: str, position: int) -> Doc:
     edge = follow_id(owner, author)
-    fields = {"follower": owner, "followee": author, "active": True, "key": sort_key(NOW, edge), "reposts": True}
+    fields: dict[str, Value] = {
+        "follower": owner,
+        "followee": author,
+        "active": True,
+        "key": sort_key(NOW, edge),
+        "reposts": True,
+    }
     return Doc(edge, 0, ((position, (Change(set=fields),)),))
 
 
@@ -137,8 +143,12 @@ async def _log_of_likes(directory: Path, likes: int) -> EventLog:
     )
     context = Context(namer=namer, entropy=os.urandom, now=time.time_ns() // 1_000, command_id="bench")
     world = build_world(accounts=200, posts=likes // 12, likes=likes, reposts=0)
-    await Seeder(log, context, world, seed=1, password_hash="", progress=lambda phase, done: None).run()
+    await Seeder(log, context, world, seed=1, password_hash="", progress=_silent).run()
     return log
+
+
+def _silent(_phase: str, _done: int) -> None:
+    """No bar while measuring."""
 
 
 async def _projected(documents: Documents, heads: Mapping[int, int]) -> None:
