@@ -32,12 +32,15 @@ class Keys:
         return found
 
     def _stored(self, connection: sqlite3.Connection, subjects: Iterable[str]) -> dict[str, bytes | None]:
-        rows = connection.execute(
-            "SELECT subject, wrapped FROM json_each(?) AS wanted CROSS JOIN subject_keys ON subject = wanted.value",
+        # One row of JSON, for the reason that domain.log.sqlite.queries gives.
+        row = connection.execute(
+            "SELECT json_group_array(json_array(subject, CASE WHEN wrapped IS NOT NULL THEN hex(wrapped) END)) "
+            "FROM json_each(?) AS wanted CROSS JOIN subject_keys ON subject = wanted.value",
             (json.dumps(list(subjects)),),
-        )
+        ).fetchone()
         return {
-            subject: self._master.unwrap(subject, wrapped) if wrapped is not None else None for subject, wrapped in rows
+            subject: self._master.unwrap(subject, bytes.fromhex(wrapped)) if wrapped is not None else None
+            for subject, wrapped in json.loads(row[0])
         }
 
     def check(self, connection: sqlite3.Connection) -> None:
@@ -50,6 +53,8 @@ class Keys:
     def make(self, connection: sqlite3.Connection, subjects: Iterable[str]) -> dict[str, bytes | None]:
         """The subjects' keys, made where they have none; None where destroyed, for those never get another."""
         wanted = list(subjects)
+        if not wanted:
+            return {}
         connection.executemany(
             "INSERT OR IGNORE INTO subject_keys (subject, wrapped) VALUES (?, ?)",
             [(subject, self._master.wrap(subject, new_key())) for subject in wanted],

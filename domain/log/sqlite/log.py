@@ -75,7 +75,7 @@ async def open_sqlite_log(
                     entropy=entropy,
                 )
                 keys.check(connection)
-                return connection, identity, queries.tips(connection, identity)
+                return connection, identity, queries.tips(connection, identity).shards
             except BaseException:
                 connection.close()
                 raise
@@ -197,7 +197,7 @@ class SqliteLog:
 
     async def head(self, shard: int) -> int:
         tips = await self._readers.run(partial(queries.tips, identity=self._identity))
-        return self._heads(tips)[shard]
+        return self._heads(tips.shards)[shard]
 
     def _heads(self, tips: Sequence[Tip]) -> list[int]:
         return [sequence(self._identity.generation, tip.position) if tip.position else 0 for tip in tips]
@@ -215,7 +215,7 @@ class SqliteLog:
         if data_version == self._data_version:
             return ()
         self._data_version = data_version
-        return self._heads(queries.tips(connection, self._identity))
+        return self._heads(queries.tips(connection, self._identity).shards)
 
     async def destroy_key(self, subject: str) -> None:
         """See EventLog. Other processes go on for at most 60 seconds, and append on nothing that the key had opened."""

@@ -1,10 +1,16 @@
-"""The statements on the event log: rows in and out, nothing decided. All of them take a connection and block."""
+"""The statements on the event log: rows in and out, nothing decided. All of them take a connection and block.
+
+Python gives its interpreter lock away at every step of a statement, and beside a busy event loop gets it back only milliseconds later: a
+thousand rows fetched one by one took seconds. So a read is one row, a JSON array of rows, and an insert one statement of many.
+"""
 
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -12,28 +18,73 @@ import msgspec
 from domain.log.codec import COLUMNS, StoredEvent
 from domain.log.port import LogIdentity
 
-_NAMES: Final = ", ".join(COLUMNS)
-_EVENTS: Final = ", ".join(f"event_log.{name}" for name in COLUMNS)
-_MARKS: Final = ", ".join("?" for _ in COLUMNS)
+_INSERTED_AT_ONCE: Final = 64
+_MAX_INTEGER: Final = (1 << 63) - 1
+
+_AS_TEXT: Final = {
+    "payload": "CAST(payload AS TEXT)",
+    "sealed": "CASE WHEN sealed IS NOT NULL THEN hex(sealed) END",
+    "metadata": "CAST(metadata AS TEXT)",
+}
+
+
+class _Row(msgspec.Struct, array_like=True, frozen=True):
+    """A row as it stands in a JSON array; the fields are StoredEvent's."""
+
+    generation: int
+    shard: int
+    position: int
+    stream: str
+    version: int
+    event_id: str
+    type: str
+    schema_version: int
+    payload: str
+    sealed: str | None
+    subject: str | None
+    metadata: str
+    occurred_at: int
+    recorded_at: int
+    attempt_id: str
+
+    def stored(self) -> StoredEvent:
+        return StoredEvent(
+            self.generation,
+            self.shard,
+            self.position,
+            self.stream,
+            self.version,
+            self.event_id,
+            self.type,
+            self.schema_version,
+            self.payload.encode(),
+            bytes.fromhex(self.sealed) if self.sealed is not None else None,
+            self.subject,
+            self.metadata.encode(),
+            self.occurred_at,
+            self.recorded_at,
+            self.attempt_id,
+        )
+
+
+_rows: Final = msgspec.json.Decoder(list[_Row])
 
 # Names come from the code alone, values are always bound.
-_INSERT: Final = f"INSERT INTO event_log ({_NAMES}) VALUES ({_MARKS})"  # noqa: S608
-_AFTER: Final = (
-    f"SELECT {_NAMES} FROM event_log WHERE generation = ? AND shard = ? AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+_ROWS: Final = f"SELECT json_group_array(json_array({', '.join(_AS_TEXT.get(c, c) for c in COLUMNS)})) FROM "
+_AFTER: Final = _ROWS + (
+    "(SELECT * FROM event_log WHERE generation = ? AND shard = ? AND position > ? ORDER BY position LIMIT ?)"
 )
-_STREAM: Final = (
-    f"SELECT {_NAMES} FROM event_log WHERE stream = ? AND version <= ? AND recorded_at <= ? ORDER BY version"  # noqa: S608
-)
+_STREAM: Final = _ROWS + "event_log WHERE stream = ? AND version <= ? AND recorded_at <= ?"
 # CROSS JOIN fixes the order of the loops: one look into the index for each wanted stream.
-_STREAMS: Final = (
-    f"SELECT {_EVENTS} FROM json_each(?) AS wanted CROSS JOIN event_log ON event_log.stream = wanted.value"  # noqa: S608
+_STREAMS: Final = _ROWS + (
+    "(SELECT event_log.* FROM json_each(?) AS wanted CROSS JOIN event_log ON event_log.stream = wanted.value)"
 )
 _TIPS: Final = """
-SELECT shard.value, newest.position, newest.recorded_at FROM json_each(?2) AS shard CROSS JOIN event_log AS newest
- WHERE newest.generation = ?1 AND newest.shard = shard.value
+SELECT json_group_array(json_array(newest.position, newest.recorded_at)), (SELECT forgotten FROM log_meta)
+  FROM json_each(?2) AS shard
+  LEFT JOIN event_log AS newest ON newest.generation = ?1 AND newest.shard = shard.value
    AND newest.position = (SELECT MAX(position) FROM event_log WHERE generation = ?1 AND shard = shard.value)
 """
-_MAX_INTEGER: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +95,44 @@ class Tip:
     recorded_at: int = 0
 
 
-def tips(connection: sqlite3.Connection, identity: LogIdentity) -> list[Tip]:
-    """The newest row of every shard in the log's generation, by shard."""
-    found = [Tip()] * identity.shards
+@dataclass(frozen=True, slots=True)
+class Tips:
+    """The newest row of every shard in the log's generation, by shard; and how many keys were ever destroyed."""
+
+    shards: Sequence[Tip]
+    forgotten: int
+
+
+def tips(connection: sqlite3.Connection, identity: LogIdentity) -> Tips:
     shards = json.dumps(list(range(identity.shards)))
-    for shard, position, recorded_at in connection.execute(_TIPS, (identity.generation, shards)):
-        found[shard] = Tip(position, recorded_at)
-    return found
+    found, forgotten = connection.execute(_TIPS, (identity.generation, shards)).fetchone()
+    return Tips([Tip(position or 0, recorded_at or 0) for position, recorded_at in json.loads(found)], forgotten)
+
+
+def _read(connection: sqlite3.Connection, statement: str, *values: str | int) -> Iterator[StoredEvent]:
+    return (row.stored() for row in _rows.decode(connection.execute(statement, values).fetchone()[0]))
 
 
 def rows_after(
     connection: sqlite3.Connection, generation: int, shard: int, position: int, limit: int
 ) -> list[StoredEvent]:
     """At most ``limit`` rows of a shard above ``position``, in order."""
-    return [StoredEvent(*row) for row in connection.execute(_AFTER, (generation, shard, position, limit))]
+    return sorted(_read(connection, _AFTER, generation, shard, position, limit), key=attrgetter("position"))
 
 
 def rows_of_stream(
     connection: sqlite3.Connection, stream: str, version: int | None, until: int | None
 ) -> list[StoredEvent]:
     """A stream's rows in order, up to a version and a time of recording."""
-    bounds = (stream, _MAX_INTEGER if version is None else version, _MAX_INTEGER if until is None else until)
-    return [StoredEvent(*row) for row in connection.execute(_STREAM, bounds)]
+    version = _MAX_INTEGER if version is None else version
+    until = _MAX_INTEGER if until is None else until
+    return sorted(_read(connection, _STREAM, stream, version, until), key=attrgetter("version"))
 
 
 def rows_of_streams(connection: sqlite3.Connection, streams: Iterable[str]) -> Mapping[str, Sequence[StoredEvent]]:
     """All rows of several streams, each in order; streams without rows are absent."""
-    found: dict[str, list[StoredEvent]] = defaultdict(list)
-    for row in connection.execute(_STREAMS, (json.dumps(list(streams)),)):
-        stored = StoredEvent(*row)
-        found[stored.stream].append(stored)
-    for rows in found.values():
-        rows.sort(key=lambda stored: stored.version)
-    return found
+    rows = sorted(_read(connection, _STREAMS, json.dumps(list(streams))), key=attrgetter("stream", "version"))
+    return {stream: list(group) for stream, group in groupby(rows, key=attrgetter("stream"))}
 
 
 def newest_version(connection: sqlite3.Connection, stream: str) -> int:
@@ -85,10 +141,14 @@ def newest_version(connection: sqlite3.Connection, stream: str) -> int:
     return int(row[0] or 0)
 
 
-def insert(connection: sqlite3.Connection, rows: Iterable[StoredEvent]) -> None:
-    connection.executemany(_INSERT, map(msgspec.structs.astuple, rows))
+@cache
+def _insertion(rows: int) -> str:
+    marks = f"({', '.join('?' * len(COLUMNS))})"
+    return f"INSERT INTO event_log ({', '.join(COLUMNS)}) VALUES {', '.join([marks] * rows)}"
 
 
-def forgotten(connection: sqlite3.Connection) -> int:
-    """How many keys were ever destroyed in this log."""
-    return int(connection.execute("SELECT forgotten FROM log_meta").fetchone()[0])
+def insert(connection: sqlite3.Connection, rows: Sequence[StoredEvent]) -> None:
+    for start in range(0, len(rows), _INSERTED_AT_ONCE):
+        chunk = rows[start : start + _INSERTED_AT_ONCE]
+        values = [value for row in chunk for value in msgspec.structs.astuple(row)]
+        connection.execute(_insertion(len(chunk)), values)

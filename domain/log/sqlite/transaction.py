@@ -143,18 +143,17 @@ class Appender:
 
     def _catch_up(self) -> None:
         """Brings the kept states to the heads: folds what others have appended, drops what keys that they destroyed had opened."""
-        forgotten = queries.forgotten(self._connection)
-        if forgotten != self._forgotten:
-            self._forgotten = forgotten
+        found = queries.tips(self._connection, self._identity)
+        if found.forgotten != self._forgotten:
+            self._forgotten = found.forgotten
             self._keys.cache.clear()
             self._cache.forget_opened()
-        tips = queries.tips(self._connection, self._identity)
-        for shard, (seen, newest) in enumerate(zip(self._tips, tips, strict=True)):
+        for shard, (seen, newest) in enumerate(zip(self._tips, found.shards, strict=True)):
             if newest.position - seen.position > _CATCH_UP_ROWS:
                 self._cache.clear()
             elif newest.position > seen.position:
                 self._fold_foreign(shard, seen.position)
-        self._tips = tips
+        self._tips = list(found.shards)
 
     def _fold_foreign(self, shard: int, seen: int) -> None:
         rows = queries.rows_after(self._connection, self._identity.generation, shard, seen, _CATCH_UP_ROWS)
