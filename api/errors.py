@@ -1,5 +1,6 @@
 """The one place where an exception becomes an error that a client sees: a code, a message, and never more than that."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -42,6 +43,20 @@ class CodedError(GraphQLError):
 
     def __init__(self, code: Code | RequestCode, message: str, **details: object) -> None:
         super().__init__(message, extensions={"code": code.value, **details})
+
+
+class RequestError(Exception):
+    """An operation that was not begun, or a subscription that failed for good. ``malformed``: its text is no GraphQL at all; ``misplaced``: it cannot
+    be sent in this way."""
+
+    def __init__(self, errors: Sequence[GraphQLError], *, malformed: bool = False, misplaced: bool = False) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = errors
+        self.malformed = malformed
+        self.misplaced = misplaced
+
+    def payload(self, request_id: str) -> dict[str, object]:
+        return {"errors": [format_error(error, request_id) for error in self.errors]}
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, object]:

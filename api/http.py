@@ -23,10 +23,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.auth.access import bearer
-from api.errors import HTTP_STATUS, CodedError, RequestCode
+from api.errors import HTTP_STATUS, CodedError, RequestCode, RequestError
 from api.limits.budget import network
 from api.middleware import current_traceparent
-from api.operations import Caller, Engine, Operation, Params, Payload, RequestError
+from api.operations import Caller, Engine, Operation, Params, Payload
 from api.params import ParamsError, read_body, read_query_string
 from api.playground import Playground
 from api.services import Services

@@ -9,7 +9,8 @@ from graphql import OperationType
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.operations import Engine, Operation, Payload, RequestError
+from api.errors import RequestError
+from api.operations import Engine, Operation, Payload
 
 HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {

@@ -20,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from api.auth.access import bearer
-from api.errors import CodedError, RequestCode
+from api.errors import CodedError, RequestCode, RequestError
 from api.limits.budget import network
 from api.metrics import SOCKETS
 from api.middleware import current_traceparent
-from api.operations import Caller, Engine, Operation, RequestError
+from api.operations import Caller, Engine, Operation
 from api.params import Message, ParamsError, read_body, read_message, read_object
 from api.services import Services
 from domain.errors import Refusal
