@@ -3,3 +3,6 @@
 import pytest
 
 pytest.register_assert_rewrite("tests.contract.log_contract")
+pytest.register_assert_rewrite(
+    *(f"tests.contract.documents_{part}" for part in ("control", "convergence", "pages", "rows", "state"))
+)
