@@ -40,7 +40,8 @@ def page_filter(index: Index, prefixes: Sequence[Sequence[Value]], after: After 
         where = _equal(index, prefixes[0])
         tied = {**where, index.sort: after.sort, "_id": {past: after.id}}
         return {"$or": [{**where, index.sort: {past: after.sort}}, tied]}
-    # One scan per prefix, which passes over the documents of the same sort value up to the id; twice the scans would be sorted in memory.
+    # One scan per prefix, which reads and passes over the documents of the same sort value up to the id: twice as many scans would be more than
+    # the server merges, and it would sort in memory.
     passed = {index.sort: after.sort, "_id": {"$gte" if reverse else "$lte": after.id}}
     return {**_with_prefixes(index, prefixes, {index.sort: {past + "e": after.sort}}), "$nor": [passed]}
 
