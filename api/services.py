@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from api.auth.access import AccessTokens
 from api.auth.passwords import Passwords
+from api.errands import Errands
 from api.limits.budget import Budget
+from api.live.router import Router
 from api.secrets import Secrets, load_secrets
 from api.settings import Settings
 from api.signing import Signer
@@ -34,6 +36,8 @@ class Services:
     log: EventLog
     documents: Documents
     waiting: Waiting
+    live: Router
+    errands: Errands
     namer: Namer
     signer: Signer
     passwords: Passwords
@@ -63,6 +67,8 @@ async def open_services(
         services = compose(settings, secrets, log, documents, now=now, entropy=entropy)
         stack.callback(services.passwords.close)
         stack.push_async_callback(services.waiting.close)
+        stack.push_async_callback(services.live.close)
+        stack.push_async_callback(services.errands.close)
         yield services
 
 
@@ -82,6 +88,8 @@ def compose(
         log=log,
         documents=documents,
         waiting=Waiting(documents),
+        live=Router(documents, log.identity.shards),
+        errands=Errands(),
         namer=Namer(secrets.server_key),
         signer=Signer(secrets.token_keys, log.identity.log_id),
         passwords=Passwords(

@@ -1,7 +1,7 @@
 """Sight: what was read for one viewer before rules decide what of it may be shown. Hydrating takes ids and a viewer, in waves of concurrent finds."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -46,28 +46,34 @@ class Wanted:
     """Ids to be read, gathered from what a page consists of; each is read once."""
 
     def __init__(self, viewer: str | None) -> None:
-        self._viewer = viewer
+        self.viewer = viewer
         # Insertion order keeps a page's reads the same from one time to the next.
-        self._posts: dict[str, None] = {}
-        self._people: dict[str, None] = {}
-        self._pairs: dict[Pair, None] = {}
+        self.posts: dict[str, None] = {}
+        self.people: dict[str, None] = {}
+        self.pairs: dict[Pair, None] = {}
+
+    def include(self, other: "Wanted") -> None:
+        """What ``other`` wants too, for whichever viewer."""
+        self.posts |= other.posts
+        self.people |= other.people
+        self.pairs |= other.pairs
 
     def post(self, post: str) -> None:
-        self._posts[post] = None
+        self.posts[post] = None
         self.reaction(post)
 
     def reaction(self, post: str) -> None:
-        if self._viewer is not None:
-            self._pairs[self._viewer, post] = None
+        if self.viewer is not None:
+            self.pairs[self.viewer, post] = None
 
     def person(self, account: str) -> None:
-        self._people[account] = None
+        self.people[account] = None
         self._follow(account)
 
     def _follow(self, account: str) -> None:
-        if self._viewer is not None and account != self._viewer:
-            self._pairs[self._viewer, account] = None
-            self._pairs[account, self._viewer] = None
+        if self.viewer is not None and account != self.viewer:
+            self.pairs[self.viewer, account] = None
+            self.pairs[account, self.viewer] = None
 
     def author_of(self, post: PostDoc) -> None:
         """What a post that was read needs to be judged and shown."""
@@ -82,18 +88,27 @@ class Wanted:
         self.person(entry.post_author)
         self.reaction(entry.post)
         if entry.repost:
-            self._pairs[entry.author, entry.post] = None
+            self.pairs[entry.author, entry.post] = None
         if entry.reply_to_author is not None:
             self._follow(entry.reply_to_author)
 
     async def read(self, documents: Documents) -> Sight:
         """One wave: posts, people and edges at once, and no find for what nobody asked for."""
         posts, people, edges = await asyncio.gather(
-            get_posts(documents, list(self._posts)),
-            get_profiles(documents, list(self._people)),
-            get_edges(documents, self._pairs),
+            get_posts(documents, list(self.posts)),
+            get_profiles(documents, list(self.people)),
+            get_edges(documents, self.pairs),
         )
-        return Sight(viewer=self._viewer, posts=posts, people=people, edges=edges)
+        return Sight(viewer=self.viewer, posts=posts, people=people, edges=edges)
+
+
+async def read_together(documents: Documents, wanted: Sequence[Wanted]) -> Sequence[Sight]:
+    """One wave for several viewers, who thus share what they have in common; the sights in the order of ``wanted``."""
+    everything = Wanted(None)
+    for one in wanted:
+        everything.include(one)
+    read = await everything.read(documents)
+    return [Sight(viewer=one.viewer, posts=read.posts, people=read.people, edges=read.edges) for one in wanted]
 
 
 async def hydrate(

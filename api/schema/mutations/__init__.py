@@ -1,0 +1,1 @@
+"""Mutations: one input, one payload and one command each. Expected failures are ``userErrors``, never GraphQL errors."""

@@ -1,0 +1,291 @@
+"""People, posts and feed items: types that name each other, and how a view becomes one. Views come hydrated and judged from projections.reading.
+
+Nothing below a page reads a store, but for ``replyTo`` and ``root``, which are read by one batch for a whole level of the answer.
+"""
+
+from functools import partial
+from typing import Annotated, Final
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from api.context import RequestContext
+from api.schema.consistency import HOME, SHOWN, Info, consistent
+from api.schema.enums import AccountState, FacetKind, PostsFilter, TombstoneReason, Visibility
+from api.schema.fields import resolved
+from api.schema.ids import Kind, global_id
+from api.schema.node import Node
+from api.schema.pages import MAX_PAGE, AfterCursor, BeforeCursor, Connection, First, Last, connection, list_name, window
+from api.schema.parts import (
+    Facet,
+    PostBlocked,
+    PostCounts,
+    PostTombstone,
+    PostViewerState,
+    UserCounts,
+    UserViewerState,
+)
+from api.schema.scalars import Timestamp
+from domain import events
+from projections import reading, rules
+from projections.posts import PostDoc
+from projections.viewer_edges import ViewerEdge
+
+_POSTS: Final = "posts"
+
+PostResult = Annotated[
+    Annotated["Post", strawberry.lazy("api.schema.social")] | PostTombstone | PostBlocked,
+    strawberry.union("PostResult", description="A post, or what stands in its place."),
+]
+FilterArgument = Annotated[PostsFilter, strawberry.argument(description="Which of this person's posts.")]
+
+
+@strawberry.type(description="A person.")
+class User(Node):
+    bare: strawberry.Private[str]
+    handle: str = strawberry.field(description="The person's unique name, without @.")
+    display_name: str = strawberry.field(description="What the person wants to be called; may be empty.")
+    bio: str = strawberry.field(description="What the person says about themselves; may be empty.")
+    created_at: Timestamp = strawberry.field(description="When the account was registered.")
+    state: AccountState = strawberry.field(description="The account's standing.")
+    counts: UserCounts = strawberry.field(description="Followers, followed and posts.")
+    viewer: UserViewerState | None = strawberry.field(
+        description="What the viewer and this person are to each other; null for guests."
+    )
+
+    @resolved("What this person has posted and reposted, newest first.")
+    async def posts(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+        filter: FilterArgument = PostsFilter.POSTS_AND_REPLIES,
+    ) -> Connection["FeedItem"]:
+        context, viewer = info.context, viewer_of(info.context)
+        name = list_name(viewer, "posts", self.bare, filter.name)
+        asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
+        await consistent(context, HOME)
+        page = await reading.author_page(
+            context.services.documents, viewer, self.bare, asked, replies=filter is PostsFilter.POSTS_AND_REPLIES
+        )
+        return connection(context.services.signer, name, page, partial(present_item, viewer))
+
+    @resolved("Who follows this person, newest first.")
+    async def followers(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection["User"]:
+        context, viewer = info.context, viewer_of(info.context)
+        name = list_name(viewer, "followers", self.bare)
+        asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
+        await consistent(context, HOME)
+        page = await reading.followers_page(context.services.documents, viewer, self.bare, asked)
+        return connection(context.services.signer, name, page, partial(present_user, viewer))
+
+    @resolved("Whom this person follows, newest first.")
+    async def following(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection["User"]:
+        context, viewer = info.context, viewer_of(info.context)
+        name = list_name(viewer, "following", self.bare)
+        asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
+        await consistent(context, HOME)
+        page = await reading.following_page(context.services.documents, viewer, self.bare, asked)
+        return connection(context.services.signer, name, page, partial(present_user, viewer))
+
+
+@strawberry.type(description="Something that somebody wrote.")
+class Post(Node):
+    bare: strawberry.Private[str]
+    reply_to_id: strawberry.Private[str | None]
+    root_id: strawberry.Private[str]
+    author: User = strawberry.field(description="Who wrote it.")
+    text: str = strawberry.field(description="What it says, as plain text; `facets` say what is in it.")
+    facets: list[Facet] = strawberry.field(description="Mentions, hashtags and links in the text, in their order.")
+    language: str | None = strawberry.field(description="BCP 47 tag of the language, where its author named one.")
+    visibility: Visibility = strawberry.field(description="Who may see it.")
+    content_warning: str | None = strawberry.field(description="To be shown first, with the text behind it.")
+    created_at: Timestamp = strawberry.field(description="When it was posted.")
+    edited_at: Timestamp | None = strawberry.field(description="When it was last edited, if it was.")
+    counts: PostCounts = strawberry.field(description="Replies, reposts and likes.")
+    viewer: PostViewerState | None = strawberry.field(description="The viewer's relation to it; null for guests.")
+
+    @resolved("The post that it answers, or what stands in its place; null where it answers none.")
+    async def reply_to(self, info: Info) -> PostResult | None:
+        return await load_post(info.context, self.reply_to_id) if self.reply_to_id is not None else None
+
+    @resolved("The first post of its thread, or what stands in its place; itself where it is that.")
+    async def root(self, info: Info) -> PostResult:
+        return self if self.root_id == self.bare else await load_post(info.context, self.root_id)
+
+    @resolved("Direct replies, oldest first; a tombstone where one is gone that others answered.")
+    async def replies(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[PostResult]:
+        context, viewer = info.context, viewer_of(info.context)
+        name = list_name(viewer, "replies", self.bare)
+        asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
+        await consistent(context, SHOWN)
+        page = await reading.replies_page(context.services.documents, viewer, self.bare, asked)
+        return connection(context.services.signer, name, page, partial(present_post, viewer))
+
+
+@strawberry.type(description="It is here because somebody whom the viewer follows, or the feed's owner, reposted it.")
+class RepostReason:
+    by: User = strawberry.field(description="Who reposted it.")
+    at: Timestamp = strawberry.field(description="When.")
+
+
+FeedReason = Annotated[
+    RepostReason,
+    strawberry.union("FeedReason", description="Why an item is in a feed, besides its author's posting it."),
+]
+
+
+@strawberry.type(
+    description="An item of a feed: a post, and why it is there. The same post may stand in a feed more than once, by several reasons."
+)
+class FeedItem:
+    id: strawberry.ID = strawberry.field(description="Of the item, not of the post: the same in every feed.")
+    post: PostResult = strawberry.field(description="The post, or what stands in its place.")
+    reason: FeedReason | None = strawberry.field(description="Why it is here; null where its author posted it.")
+    sort_at: Timestamp = strawberry.field(description="What the feed is sorted by: when it was posted or reposted.")
+
+
+def viewer_of(context: RequestContext) -> str | None:
+    return context.viewer.account if context.viewer is not None else None
+
+
+class _Posts(DataLoader[str, PostResult]):
+    """Reads the posts that one level of an answer names, all at once."""
+
+    def __init__(self, context: RequestContext) -> None:
+        super().__init__(self._load, max_batch_size=MAX_PAGE)
+        self._context = context
+
+    async def _load(self, ids: list[str]) -> list[PostResult]:
+        viewer = viewer_of(self._context)
+        await consistent(self._context, SHOWN)
+        views = await reading.see_posts(self._context.services.documents, viewer, ids)
+        return [present_post(viewer, view) for view in views]
+
+
+async def load_post(context: RequestContext, post: str) -> PostResult:
+    """A post by its bare id, or what stands in its place."""
+    loader = context.loaders.get(_POSTS)
+    if not isinstance(loader, _Posts):
+        loader = context.loaders[_POSTS] = _Posts(context)
+    return await loader.load(post)
+
+
+def present_user(viewer: str | None, view: rules.PersonView) -> User:
+    profile, counts = view.profile, view.profile.counts
+    return User(
+        id=strawberry.ID(global_id(Kind.USER, profile.id)),
+        bare=profile.id,
+        handle=profile.handle or "",
+        display_name=profile.display_name,
+        bio=profile.bio,
+        created_at=Timestamp(profile.created_at),
+        state=AccountState(profile.state),
+        counts=UserCounts(followers=counts.followers, following=counts.following, posts=counts.posts),
+        viewer=None if viewer is None else _between(view.outgoing, view.incoming),
+    )
+
+
+def _between(outgoing: ViewerEdge, incoming: ViewerEdge) -> UserViewerState:
+    return UserViewerState(
+        following=outgoing.following,
+        followed_by=incoming.following,
+        showing_reposts=outgoing.following and outgoing.reposts,
+        notifying=outgoing.notify,
+    )
+
+
+def present_post(viewer: str | None, view: rules.PostView | rules.Tombstone) -> PostResult:
+    if isinstance(view, rules.Tombstone):
+        reason = TombstoneReason.DELETED if view.deleted else TombstoneReason.NOT_FOUND
+        return PostTombstone(id=strawberry.ID(global_id(Kind.POST, view.id)), reason=reason)
+    doc, counts = view.post, view.post.counts
+    return Post(
+        id=strawberry.ID(global_id(Kind.POST, doc.id)),
+        bare=doc.id,
+        reply_to_id=doc.reply_to,
+        root_id=doc.root,
+        author=present_user(viewer, view.author),
+        text=doc.text or "",
+        facets=[_facet(doc, facet) for facet in doc.facets],
+        language=doc.language,
+        visibility=Visibility(doc.visibility),
+        content_warning=doc.content_warning or None,
+        created_at=Timestamp(doc.created_at),
+        edited_at=None if doc.edited_at is None else Timestamp(doc.edited_at),
+        counts=PostCounts(
+            replies=counts.replies,
+            reposts=counts.reposts,
+            quotes=counts.quotes,
+            likes=counts.likes,
+            bookmarks=counts.bookmarks,
+        ),
+        viewer=None if viewer is None else _own_state(viewer, view),
+    )
+
+
+def _own_state(viewer: str, view: rules.PostView) -> PostViewerState:
+    own = view.post.author == viewer
+    visibility = view.post.visibility
+    return PostViewerState(
+        liked=view.edge.liked,
+        reposted=view.edge.reposted,
+        can_edit=own,
+        can_delete=own,
+        can_repost=visibility in ("PUBLIC", "UNLISTED") or (own and visibility == "FOLLOWERS"),
+    )
+
+
+def _facet(doc: PostDoc, facet: events.Facet) -> Facet:
+    target = facet.target
+    if facet.kind == "mention":
+        target = global_id(Kind.USER, target)
+    elif facet.kind == "link":
+        target = (doc.text or "").encode()[facet.byte_start : facet.byte_end].decode()
+    return Facet(
+        kind=FacetKind(facet.kind),
+        byte_start=facet.byte_start,
+        byte_end=facet.byte_end,
+        grapheme_start=facet.grapheme_start,
+        grapheme_end=facet.grapheme_end,
+        target=target,
+    )
+
+
+def present_item(viewer: str | None, item: rules.FeedItem) -> FeedItem:
+    by = item.reposted_by
+    at = Timestamp(item.sort_at)
+    return FeedItem(
+        id=item_id(item.id),
+        post=present_post(viewer, item.post),
+        reason=None if by is None else RepostReason(by=present_user(viewer, by), at=at),
+        sort_at=at,
+    )
+
+
+def item_id(item: str) -> strawberry.ID:
+    """Of an item by its bare id: a post's own, or {actor}-{post} of a repost."""
+    return strawberry.ID(f"i_{item}")
