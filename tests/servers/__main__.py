@@ -51,30 +51,32 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _run(command: list[str], addresses: Addresses) -> int:
+    """Run the command to its end; a SIGTERM is handed on to it."""
     scripts = str(Path(sys.executable).parent)
     path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, **addresses.environment(), REQUIRED: "1", "PATH": path}
+    child: subprocess.Popen[bytes] | None = None
+    terminated = False
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        if child is not None:
+            child.terminate()
+
+    # From here on no signal raises: an exception inside Popen or wait would lose the child or its exit code. A Ctrl-C reaches the command too, through
+    # the terminal, and its own way of ending decides; a handler, unlike SIG_IGN, is not inherited.
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return 127
-    try:
-        code = _wait(child)
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
+    if terminated:
+        child.terminate()
+    code = child.wait()
     return code if code >= 0 else 128 - code
-
-
-def _wait(child: "subprocess.Popen[bytes]") -> int:
-    """Wait for the command. A Ctrl-C reaches it too, through the terminal; its own way of ending decides."""
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            continue
 
 
 def _keep(addresses: Addresses) -> int:

@@ -13,7 +13,7 @@ echo "$*" >> "$ENGINE/calls"
 for name; do :; done
 case "$1 $2" in
   "info "*) exit "${ENGINE_INFO:-0}" ;;
-  "create "*) exit "${ENGINE_CREATE:-0}" ;;
+  "create "*) touch "$ENGINE/$3"; exit "${ENGINE_CREATE:-0}" ;;
   "start --attach") echo $$ > "$ENGINE/$name"; exec sleep 60 ;;
   "inspect "*) cat "$ENGINE/$name" ;;
   "kill --signal") kill -TERM "$(cat "$ENGINE/$name")" ;;
@@ -38,10 +38,14 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every server answers at once."""
-    monkeypatch.setattr(containers, "cassandra_ready", lambda _host, _port: True)
-    monkeypatch.setattr(containers, "mongodb_ready", lambda _host, _port: True)
+def answering(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server answers once all that were created run."""
+
+    def ready(_host: str, _port: int) -> bool:
+        return all(state(int(pid.read_text() or 0)) for pid in engine.glob("tidings-*"))
+
+    monkeypatch.setattr(containers, "cassandra_ready", ready)
+    monkeypatch.setattr(containers, "mongodb_ready", ready)
 
 
 def test_an_engine_that_answers_is_used_and_its_containers_are_removed(

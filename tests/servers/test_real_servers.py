@@ -9,7 +9,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from . import Server, start_cassandra, start_mongod
 from .cassandra import cassandra_ready
-from .test_server import state
+from .test_server import eventually, state
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -53,7 +53,7 @@ def test_cassandra_survives_an_outage() -> None:
         server.pause()
         assert not cassandra_ready(server.host, server.port)
         server.resume()
-        assert cassandra_ready(server.host, server.port)
+        eventually(lambda: cassandra_ready(server.host, server.port))
         server.kill()
         assert not cassandra_ready(server.host, server.port)
         server.start()
