@@ -26,6 +26,8 @@ from domain.log.sealing import KeyRing
 _WINDOW: Final = 4 * MAX_COMMAND_EVENTS
 """Commands that are looked at for one batch; those beyond would hardly fit."""
 
+_REST_SECONDS: Final = 0.05
+
 _log = structlog.get_logger("tidings.log")
 
 
@@ -143,6 +145,7 @@ class Appender:
     def turn_away(self, error: UnavailableError) -> None:
         """Fails what has not been sent."""
         waiting = [ticket for ticket in self._queue if ticket.abandoned is None]
+        self._queue = deque(ticket for ticket in self._queue if ticket.abandoned is not None)
         if self._flying is not None:
             waiting += [decision.waiting for decision in self._flying.decisions if decision.fate is not Fate.APPENDED]
         for ticket in waiting:
@@ -166,6 +169,14 @@ class Appender:
                 await self._round()
             except UnavailableError as error:
                 self.turn_away(error)
+                # What callers left behind after it was sent stays queued until the obstacle is gone.
+                await asyncio.sleep(_REST_SECONDS)
+            except Exception as error:  # noqa: BLE001
+                # A defect here must not leave callers waiting, nor the shard without an appender.
+                _log.exception("appender failed", shard=self.shard.place.shard)
+                for ticket in self._queue:
+                    ticket.fail(error)
+                self._queue.clear()
             if not self._queue:
                 self._work.clear()
 
@@ -205,8 +216,10 @@ class Appender:
         snapshots = {entry.stream: entry.snapshot for ticket in window for entry in ticket.entries}
         if self._padding is not None and not self._padding.dropped:
             snapshots[self._padding.stream] = self._padding.snapshot
+        self._put_back(window)
         batch = decide_batch(base, window, snapshots, self._aggregates, attempt_id=mint_id(0, self._entropy))
-        self._put_back(window[len(batch.decisions) :])
+        for _ in batch.decisions:
+            self._queue.popleft()
         return batch
 
     def _window(self) -> list[Ticket]:

@@ -132,9 +132,10 @@ class Progress:
         values = (OWNER_SECONDS, me, place.generation, place.shard, me if renew else None)
         return await self._bridge.apply(bind(self._claim, values))
 
-    async def raise_to(self, place: Place, me: str, watermark: int) -> bool:
-        """Whether the watermark was raised; it never falls, for its owner reads it before."""
-        return await self._bridge.apply(bind(self._raise, (watermark, place.generation, place.shard, me)))
+    async def raise_to(self, place: Place, me: str, mark: Mark, watermark: int) -> bool:
+        """Whether the watermark was raised from ``mark``'s, by its owner."""
+        values = (watermark, place.generation, place.shard, me, mark.watermark or None)
+        return await self._bridge.apply(bind(self._raise, values))
 
 
 async def open_progress(bridge: Bridge, keyspace: str) -> Progress:
@@ -144,5 +145,5 @@ async def open_progress(bridge: Bridge, keyspace: str) -> Progress:
         bridge,
         select=await bridge.prepare(f"SELECT watermark, owner FROM {table} {where}"),
         claim=await bridge.prepare(f"UPDATE {table} USING TTL ? SET owner = ? {where} IF owner = ?"),
-        raise_=await bridge.prepare(f"UPDATE {table} SET watermark = ? {where} IF owner = ?"),
+        raise_=await bridge.prepare(f"UPDATE {table} SET watermark = ? {where} IF owner = ? AND watermark = ?"),
     )

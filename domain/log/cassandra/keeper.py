@@ -60,7 +60,7 @@ class Keeper:
         if not await shard.progress.claim(shard.place, self._me, renew=mark.owner is not None):
             return
         complete = await self._complete_through(mark.watermark)
-        if complete > mark.watermark and await shard.progress.raise_to(shard.place, self._me, complete):
+        if complete > mark.watermark and await shard.progress.raise_to(shard.place, self._me, mark, complete):
             shard.set_watermark(complete)
             self._copier.forget(complete)
 

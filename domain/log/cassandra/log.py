@@ -222,7 +222,8 @@ class CassandraLog:
     async def _drain(self) -> None:
         await asyncio.gather(*(appender.idle() for appender in self._appenders))
         # What is left uncopied the next owner of the shard mends.
-        await asyncio.gather(*(copier.idle() for copier in self._copiers))
+        if not self._bridge.away:
+            await asyncio.gather(*(copier.idle() for copier in self._copiers))
 
 
 def _report(task: "asyncio.Task[None]") -> None:

@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -58,7 +59,7 @@ class Shard:
         self._aggregates = aggregates
         self._before = before
         self._loader = Loader(place, index, ring, aggregates, lambda: self.tail)
-        self._loads: dict[str, asyncio.Task[None]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._confirming: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
         self._label = str(place.shard)
@@ -230,12 +231,16 @@ class Shard:
                 self.view.unpin(entry)
             missing.append(stream)
         if missing:
-            loaded = await asyncio.gather(*(self._acquire(stream) for stream in missing), return_exceptions=True)
-            entries += [entry for entry in loaded if isinstance(entry, Entry)]
-            errors = [error for error in loaded if isinstance(error, BaseException)]
-            if errors:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for stream in missing:
+                        group.create_task(self._acquire(stream, entries))
+            except BaseExceptionGroup as errors:
                 self.release(entries)
-                raise errors[0]
+                raise errors.exceptions[0] from None
+            except BaseException:
+                self.release(entries)
+                raise
         return entries
 
     def release(self, entries: Iterable[Entry]) -> None:
@@ -249,31 +254,26 @@ class Shard:
         cached = self._ring.cached(subjects)
         return all(cached.get(subject) is not None for subject in subjects)
 
-    async def _acquire(self, stream: str) -> Entry:
-        while True:
+    async def _acquire(self, stream: str, entries: list[Entry]) -> None:
+        # Of many commands that need the same cold stream one loads it.
+        async with self._locks.setdefault(stream, asyncio.Lock()):
             entry = self.view.pin(stream)
-            if entry is None:
-                await self._load(stream)
-                continue
-            try:
-                keys = await self._ring.keys(entry.snapshot.subjects)
-            except BaseException:
-                self.view.unpin(entry)
-                raise
-            if not entry.dropped and all(keys.get(subject) is not None for subject in entry.snapshot.subjects):
-                return entry
-            self.view.unpin(entry)
-            if not entry.dropped:
+            if entry is not None and not await self._opens(entry):
                 self.view.drop(stream)
+                entry = None
+            if entry is None:
+                snapshot = await self._loader.snapshot(stream)
+                entry = self.view.pin(stream) or self.view.add(stream, snapshot)
+            entries.append(entry)
 
-    async def _load(self, stream: str) -> None:
-        task = self._loads.get(stream)
-        if task is None:
-            task = self._loads[stream] = asyncio.create_task(self._load_entry(stream))
-            task.add_done_callback(lambda _: self._loads.pop(stream, None))
-        await asyncio.shield(task)
-
-    async def _load_entry(self, stream: str) -> None:
-        snapshot = await self._loader.snapshot(stream)
-        if self.view.get(stream) is None:
-            self.view.put(stream, snapshot)
+    async def _opens(self, entry: Entry) -> bool:
+        """Whether the keys that its snapshot was opened with are still there; unpins it where not."""
+        subjects = entry.snapshot.subjects
+        opens = False
+        try:
+            keys = await self._ring.keys(subjects)
+            opens = not entry.dropped and all(keys.get(subject) is not None for subject in subjects)
+        finally:
+            if not opens:
+                self.view.unpin(entry)
+        return opens

@@ -42,10 +42,11 @@ class View:
         entry.pins -= 1
         self._evict()
 
-    def put(self, stream: str, snapshot: Snapshot) -> None:
-        """A new entry; the stream must have none."""
-        self._entries[stream] = Entry(stream, snapshot)
+    def add(self, stream: str, snapshot: Snapshot) -> Entry:
+        """A new entry, pinned; the stream must have none."""
+        entry = self._entries[stream] = Entry(stream, snapshot, pins=1)
         self._evict()
+        return entry
 
     def _evict(self) -> None:
         # Pinned entries move to the end, so that no later search meets them again soon.
@@ -80,4 +81,5 @@ class View:
             if entry is not None:
                 entry.snapshot = snapshot
             else:
-                self.put(stream, snapshot)
+                self._entries[stream] = Entry(stream, snapshot)
+        self._evict()

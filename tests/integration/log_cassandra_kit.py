@@ -1,0 +1,163 @@
+"""What the tests of the log on Cassandra share: a keyspace of their own, handles on it, and a proxy that stalls or loses what passes."""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from domain.envelope import Recorded
+from domain.log.cassandra import CassandraLog, migrate_cassandra, open_cassandra_log
+from domain.log.cassandra.driver import Bridge, connect
+from domain.log.cassandra.schema import keys_keyspace
+from domain.log.port import EventLog
+from tests.contract.log_domain import Aggregates
+
+MASTER_KEY = bytes(range(32))
+FINGERPRINT = "fingerprint of the server key"
+
+
+@dataclass
+class Store:
+    """A log of its own; ``open`` gives another handle on it, as another process would have. All is closed and dropped at the end."""
+
+    host: str
+    port: int
+    keyspace: str
+    opened: list[CassandraLog] = field(default_factory=list)
+
+    async def open(self, *, through: "Proxy | None" = None, **options: object) -> CassandraLog:
+        settings: dict[str, object] = {"master_key": MASTER_KEY, "server_key_fingerprint": FINGERPRINT} | options
+        port = self.port if through is None else through.port
+        log = await open_cassandra_log([self.host], port, self.keyspace, aggregates=Aggregates(), **settings)  # type: ignore[arg-type]
+        self.opened.append(log)
+        return log
+
+    async def close(self) -> None:
+        for log in self.opened:
+            await log.close()
+
+    @asynccontextmanager
+    async def bridge(self) -> AsyncIterator[Bridge]:
+        bridge = await connect([self.host], self.port)
+        try:
+            yield bridge
+        finally:
+            await bridge.close()
+
+
+@asynccontextmanager
+async def store(address: str, *, segment_size: int = 64, shards: int = 8) -> AsyncIterator[Store]:
+    host, _, port = address.rpartition(":")
+    made = Store(host, int(port), f"log_{secrets.token_hex(6)}")
+    await migrate_cassandra(
+        [host],
+        made.keyspace,
+        port=made.port,
+        server_key_fingerprint=FINGERPRINT,
+        shards=shards,
+        segment_size=segment_size,
+    )
+    try:
+        yield made
+    finally:
+        await made.close()
+        async with made.bridge() as bridge:
+            await bridge.define(f"DROP KEYSPACE {name}" for name in (made.keyspace, keys_keyspace(made.keyspace)))
+
+
+class Proxy:
+    """Between a handle and Cassandra. While ``requests`` or ``replies`` is cleared, what goes that way is held; ``cut`` loses all that is held
+    with the connections; ``refuse`` lets no new ones come."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self.port = 0
+        self.requests = asyncio.Event()
+        self.replies = asyncio.Event()
+        self.requests.set()
+        self.replies.set()
+        self._server: asyncio.Server | None = None
+        self._ways: set[asyncio.Task[None]] = set()
+        self._served: list[asyncio.Task[None]] = []
+
+    async def listen(self) -> None:
+        """On the same port as before, if it has listened before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._served.append(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(*self._target)
+        ways = [
+            asyncio.create_task(_pump(reader, forth, self.requests)),
+            asyncio.create_task(_pump(back, writer, self.replies)),
+        ]
+        self._ways.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.wait(ways)
+        self._ways.difference_update(ways)
+        forth.close()
+        writer.close()
+
+    def cut(self) -> None:
+        for way in self._ways:
+            way.cancel()
+
+    def refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+
+    def heal(self) -> None:
+        self.requests.set()
+        self.replies.set()
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.refuse()
+        await asyncio.gather(*self._served)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            await gate.wait()
+            writer.write(data)
+            await writer.drain()
+
+
+async def read_shard(log: EventLog, shard: int) -> list[Recorded]:
+    """All of a shard, and the proof that positions and versions are dense and no event is there twice."""
+    await log.head(shard)
+    found: list[Recorded] = []
+    while run := await log.read(shard, found[-1].sequence if found else 0, 500):
+        found += run
+    assert [recorded.position for recorded in found] == list(range(1, len(found) + 1))
+    versions: Counter[str] = Counter()
+    for recorded in found:
+        versions[recorded.stream] += 1
+        assert recorded.version == versions[recorded.stream]
+    assert len({recorded.event_id for recorded in found}) == len(found)
+    return found
+
+
+def commands_of(events: Iterable[Recorded]) -> Counter[str]:
+    """How many events each command has."""
+    return Counter(recorded.metadata.command_id for recorded in events)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Returns once the condition holds; fails where it does not within ``seconds``."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 -- what is waited for happens in the store
+            await asyncio.sleep(0.05)
