@@ -31,7 +31,7 @@ def test_mongodb_survives_an_outage_with_its_data() -> None:
         with mongo(server) as client:
             assert client.tests.numbers.find_one() == {"_id": 1}
             server.pause()
-            assert state(server.pid) == "T"
+            eventually(lambda: state(server.pid) == "T")
             server.resume()
             assert client.tests.numbers.find_one() == {"_id": 1}
 
