@@ -108,7 +108,7 @@ class Mark:
 
 
 class Progress:
-    """index_progress: the watermark of each shard and its soft owner, whose claim expires by itself. All methods raise UnavailableError."""
+    """In log_meta: the watermark of each shard and its soft owner, whose claim expires by itself. All methods raise UnavailableError."""
 
     def __init__(
         self,
@@ -123,24 +123,28 @@ class Progress:
         self._raise = raise_
 
     async def read(self, place: Place) -> Mark:
-        rows = await self._bridge.execute(self._select, (place.generation, place.shard))
+        rows = await self._bridge.execute(self._select, _row(place))
         watermark, owner = rows[0] if rows else (None, None)
         return Mark(watermark or 0, owner)
 
     async def claim(self, place: Place, me: str, *, renew: bool) -> bool:
         """Whether the claim, or its renewal, holds for OWNER_SECONDS from now on. False also where the answer came late: ask again."""
-        values = (OWNER_SECONDS, me, place.generation, place.shard, me if renew else None)
+        values = (OWNER_SECONDS, me, *_row(place), me if renew else None)
         return await self._bridge.apply(bind(self._claim, values))
 
     async def raise_to(self, place: Place, me: str, mark: Mark, watermark: int) -> bool:
         """Whether the watermark was raised from ``mark``'s, by its owner."""
-        values = (watermark, place.generation, place.shard, me, mark.watermark or None)
+        values = (watermark, *_row(place), me, mark.watermark or None)
         return await self._bridge.apply(bind(self._raise, values))
 
 
+def _row(place: Place) -> tuple[str, int]:
+    return f"shard-{place.shard}", place.generation
+
+
 async def open_progress(bridge: Bridge, keyspace: str) -> Progress:
-    table = f"{keyspace}.index_progress"
-    where = "WHERE generation = ? AND shard = ?"
+    table = f"{keyspace}.log_meta"
+    where = "WHERE name = ? AND generation = ?"
     return Progress(
         bridge,
         select=await bridge.prepare(f"SELECT watermark, owner FROM {table} {where}"),

@@ -82,17 +82,13 @@ def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[s
         f"CREATE TABLE IF NOT EXISTS {keyspace}.events_by_stream ({columns},"
         " PRIMARY KEY ((stream), version, generation, position)) WITH gc_grace_seconds = 10800"
     )
+    # The partition `log` holds what is fixed, one partition a shard how far its index is: eight owners do not queue for one.
     yield (
         f"CREATE TABLE IF NOT EXISTS {keyspace}.log_meta (name text, generation int, log_id text STATIC,"
         " server_key_fingerprint text STATIC, data_centre text STATIC, shards int, segment_size int,"
-        " PRIMARY KEY ((name), generation))"
+        " watermark bigint, owner text, PRIMARY KEY ((name), generation)) WITH gc_grace_seconds = 10800"
     )
-    # Beside log_meta, one partition a shard, so that the owners of the shards do not queue for one.
-    yield (
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.index_progress (generation int, shard int, watermark bigint,"
-        " owner text, PRIMARY KEY ((generation, shard))) WITH gc_grace_seconds = 10800"
-    )
-    yield (f"CREATE TABLE IF NOT EXISTS {keys}.subject_keys (subject text PRIMARY KEY, key blob, destroyed boolean)")
+    yield f"CREATE TABLE IF NOT EXISTS {keys}.subject_keys (subject text PRIMARY KEY, key blob, destroyed boolean)"
 
 
 def require_name(keyspace: str) -> None:
