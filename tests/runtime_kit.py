@@ -1,11 +1,15 @@
 """What the runtime's tests share: histories in a real log, small families over them, and stores that fail when they are told to."""
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pymongo import MongoClient
 
 from domain import deciders
 from domain.envelope import Metadata, Recorded
@@ -13,6 +17,7 @@ from domain.events import Event, PostLiked, PostUnliked
 from domain.ids import mint_id, reaction_stream, stream_shard
 from domain.log.port import Draft, EventLog, Execution, LogIdentity, Outcome
 from domain.log.sqlite import open_sqlite_log
+from projections.documents.mongo import open_mongo_documents
 from projections.documents.port import (
     After,
     Change,
@@ -28,7 +33,9 @@ from projections.documents.port import (
     Shape,
     Value,
 )
+from projections.documents.sqlite import open_sqlite_documents
 from projections.folding import Alter, Family, Operation, Put, on
+from projections.runtime import COLLECTIONS
 
 T = TypeVar("T")
 
@@ -54,6 +61,34 @@ async def sqlite_log(path: Path, *, shards: int = SHARDS) -> AsyncIterator[Event
         yield log
     finally:
         await log.close()
+
+
+@asynccontextmanager
+async def sqlite_documents(path: Path, collections: Sequence[Collection]) -> AsyncIterator[Documents]:
+    documents = await open_sqlite_documents(path)
+    try:
+        await documents.prepare([*COLLECTIONS, *collections])
+        yield documents
+    finally:
+        await documents.close()
+
+
+@asynccontextmanager
+async def mongo_documents(url: str, collections: Sequence[Collection]) -> AsyncIterator[Documents]:
+    """In a database of its own, which is dropped."""
+    name = f"tidings_runtime_{os.urandom(6).hex()}"
+    documents = await open_mongo_documents(urlsplit(url)._replace(path=f"/{name}").geturl())
+    try:
+        await documents.prepare([*COLLECTIONS, *collections])
+        yield documents
+    finally:
+        await documents.close()
+        await asyncio.to_thread(_drop, url, name)
+
+
+def _drop(url: str, name: str) -> None:
+    with MongoClient[dict[str, object]](url) as client:
+        client.drop_database(name)
 
 
 async def append(log: EventLog, stream: str, *events: Event, subject: str | None = None) -> Outcome:
@@ -231,6 +266,9 @@ class FaultyDocuments:
 
     async def apply(self, collection: Collection, docs: Sequence[Doc]) -> None:
         await self._call("apply", lambda: self._documents.apply(collection, docs))
+
+    async def preview(self, collection: Collection, docs: Sequence[Doc]) -> Mapping[str, Document]:
+        return await self._call("preview", lambda: self._documents.preview(collection, docs))
 
     async def put(self, collection: Collection, rows: Sequence[Row]) -> None:
         await self._call("put", lambda: self._documents.put(collection, rows))
