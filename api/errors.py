@@ -84,8 +84,8 @@ def _explain(error: GraphQLError, request_id: str) -> tuple[str, dict[str, objec
         return str(cause), {"code": Code.UNAVAILABLE.value, "commandId": cause.command_id}
     if isinstance(cause, OverloadedError):
         return "too much is being asked at a time: try again", {"code": Code.RATE_LIMITED.value}
-    # An error without a path is of the request (its syntax, its variables) whatever it was made from.
-    if cause is None or error.path is None:
+    # An error with nodes and no path is of the request (a variable that does not fit), whatever it was made from.
+    if cause is None or (error.path is None and error.nodes):
         return error.message, {"code": RequestCode.BAD_REQUEST.value, **(error.extensions or {})}
     log.error("unexpected error", request_id=request_id, path=error.path, exc_info=cause)
     return f"internal error; report it with this id: {request_id}", {

@@ -227,7 +227,7 @@ async def _failing_as_request_error(source: AsyncIterator[ExecutionResult]) -> A
     except GraphQLError as error:
         raise RequestError([error]) from error
     except Exception as error:
-        raise RequestError([GraphQLError(str(error), path=[], original_error=error)]) from error
+        raise RequestError([GraphQLError(str(error), original_error=error)]) from error
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()

@@ -31,6 +31,7 @@ from graphql import (
 )
 
 NODES_PER_POINT: Final = 100
+MAX_PAGE: Final = 100
 MUTATION_POINTS: Final = 5
 INTROSPECTION_NODES: Final = 500
 DELETING: Final = ("delete", "un", "remove", "signOut", "revoke", "reject")
@@ -166,7 +167,7 @@ class CostPlanner:
         if isinstance(value, IntValueNode):
             return _size(int(value.value), default), None
         if isinstance(value, ListValueNode):
-            return len(value.values), None
+            return _size(len(value.values), default), None
         return default, None
 
 
@@ -177,7 +178,7 @@ def mutation_points(name: str) -> int:
 
 
 def _size(value: object, default: int) -> int:
-    """What a page size or a list of ids comes to. A size out of range is refused later, by the list; here it counts as none."""
+    """What a page size or a list of ids comes to. No list takes more than MAX_PAGE: what asks for more is refused by the list, with a code of its own."""
     if isinstance(value, list):
-        return len(value)
-    return max(0, value) if isinstance(value, int) else default
+        value = len(value)
+    return min(max(0, value), MAX_PAGE) if isinstance(value, int) else default
