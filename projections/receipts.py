@@ -25,9 +25,17 @@ MAX_SHARDS = 1_024
 _NEVER = 2**63 - 1
 
 
+class Recording(msgspec.Struct, frozen=True):
+    """Of a command: {shard: sequence} of its last event there, and when the first of these was recorded (microseconds)."""
+
+    positions: Mapping[int, int]
+    at: int
+
+
 class _Receipt(msgspec.Struct, frozen=True):
     shard: int
     position: int
+    at: int
 
 
 def _recorded(recorded: Recorded) -> Iterable[Operation]:
@@ -53,9 +61,17 @@ FAMILY = Family("receipts", (RECEIPTS,), _FOLDS)
 
 async def get_receipt(documents: Documents, command: str) -> Mapping[int, int]:
     """{shard: sequence} of the last event that a command appended there; empty where none is known; one find."""
+    found = await find_recording(documents, command)
+    return found.positions if found is not None else {}
+
+
+async def find_recording(documents: Documents, command: str) -> Recording | None:
+    """What is known of a command; one find."""
     found = await documents.page(RECEIPTS, "by_command", [command], limit=MAX_SHARDS)
     receipts = [msgspec.convert(row.fields, _Receipt) for row in found]
-    return {receipt.shard: receipt.position for receipt in receipts}
+    if not receipts:
+        return None
+    return Recording({receipt.shard: receipt.position for receipt in receipts}, min(receipt.at for receipt in receipts))
 
 
 async def sweep_receipts(documents: Documents, shard: int, now: int, kept: int = KEPT) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from heapq import heapify, heappop, heapreplace
 from itertools import groupby
 
@@ -55,7 +55,7 @@ class _Run:
 
 async def replay(
     documents: Documents, after: Mapping[int, int], upto: Mapping[int, int], topics: Topics
-) -> AsyncIterator[Delivery]:
+) -> AsyncGenerator[Delivery, None]:
     """What was to be delivered of (after, upto], all shards in one order of time; ``upto`` is covered by the signals' checkpoint."""
     passed = dict(after)
     runs = [_Run(documents, shard, after.get(shard, 0), end) for shard, end in upto.items()]

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from api.live.inbox import Delivery, Inbox
+from api.live.looks import Looks
 from domain.errors import UnavailableError
 from projections import signals
 from projections.documents.port import Documents
@@ -34,7 +35,7 @@ _log = structlog.get_logger("tidings.live")
 
 
 class Router:
-    """Tails while somebody listens, and not otherwise."""
+    """Tails while somebody listens, and not otherwise. ``looks`` reads for all who are woken by the same event."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Router:
         patience: float = PATIENCE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.looks = Looks(documents)
         self._documents = documents
         self._shards = range(shards)
         self._busy = busy

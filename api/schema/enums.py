@@ -88,3 +88,12 @@ class TrendWindow(Enum):
 @strawberry.enum(description="What an account's standing is.")
 class AccountState(Enum):
     ACTIVE = enum_value("ACTIVE", description="In use.")
+
+
+@strawberry.enum(description="Whether a projection goes on.")
+class ProjectionState(Enum):
+    LIVE = enum_value("LIVE", description="It takes in all events.")
+    DEGRADED = enum_value(
+        "DEGRADED", description="It goes on, without the streams of some events that it could not take in."
+    )
+    HALTED = enum_value("HALTED", description="It stands before an event, in some shard at least.")

@@ -9,6 +9,7 @@ from api.schema.enums import ReceiptStatus
 from api.schema.ids import Kind, global_id
 from api.schema.scalars import Timestamp
 from api.signing import Purpose
+from api.vectors import merged
 
 
 @strawberry.type(description="That a command was recorded, and where.")
@@ -18,25 +19,16 @@ class CommandReceipt:
         description="Consistency token: whoever sends it along (header X-Consistency-Token) reads no earlier state. It includes the token that came with the mutation."
     )
     status: ReceiptStatus = strawberry.field(description="How far the command has come.")
-    accepted_at: Timestamp = strawberry.field(description="When it was recorded.")
-
-
-def merged(*vectors: Mapping[int, int]) -> dict[int, int]:
-    """The least vector that is at or past every one of these in every shard."""
-    positions: dict[int, int] = {}
-    for vector in vectors:
-        for shard, position in vector.items():
-            positions[shard] = max(position, positions.get(shard, 0))
-    return positions
+    accepted_at: Timestamp | None = strawberry.field(description="When it was recorded, as far as that is known.")
 
 
 def receipt(
-    context: RequestContext, command: str, positions: Mapping[int, int], status: ReceiptStatus, at: int
+    context: RequestContext, command: str, positions: Mapping[int, int], status: ReceiptStatus, at: int | None
 ) -> CommandReceipt:
     token = context.services.signer.sign_vector(Purpose.CONSISTENCY, merged(context.seen, positions))
     return CommandReceipt(
         command_id=strawberry.ID(global_id(Kind.COMMAND, command)),
         position=token,
         status=status,
-        accepted_at=Timestamp(at),
+        accepted_at=None if at is None else Timestamp(at),
     )

@@ -106,11 +106,11 @@ class AccountMutations:
             display_name=input.display_name or "",
             idempotency_key=input.idempotency_key,
         )
-        result = await attempt(context, asked, lambda: register(context, asked, command, input.password))
+        result = await attempt(context, lambda: register(context, asked, command, input.password))
         if isinstance(result, Ran):
             return RegisterAccountPayload(person=None, session=None, **result.common(input.client_mutation_id))
         then = domain_context(context, causation_id=asked.command_id)
-        opened = await attempt(context, then, lambda: open_session(context, then, result.id))
+        opened = await attempt(context, lambda: open_session(context, then, result.id))
         if isinstance(opened, Ran):
             ran = Ran(result, accepted(context, asked, result), [_NO_SESSION])
             session = None
@@ -129,7 +129,7 @@ class AccountMutations:
             account = await recognise(context, asked, input.handle_or_email, input.password)
             return await open_session(context, asked, account)
 
-        opened = await attempt(context, asked, work)
+        opened = await attempt(context, work)
         if isinstance(opened, Ran):
             return SignInPayload(person=None, session=None, **opened.common(input.client_mutation_id))
         ran = Ran(opened.result, accepted(context, asked, opened.result))
@@ -142,7 +142,7 @@ class AccountMutations:
     @mutation("Goes on with a session: new tokens for its refresh token, which is good only once.")
     async def refresh_session(self, info: Info, input: Input[RefreshSessionInput]) -> RefreshSessionPayload:
         context, asked = info.context, domain_context(info.context)
-        opened = await attempt(context, asked, lambda: renew_session(context, asked, input.refresh_token))
+        opened = await attempt(context, lambda: renew_session(context, asked, input.refresh_token))
         if isinstance(opened, Ran):
             return RefreshSessionPayload(person=None, session=None, **opened.common(input.client_mutation_id))
         ran = Ran(opened.result, accepted(context, asked, opened.result))

@@ -12,7 +12,8 @@ from api.schema.consistency import SHOWN
 from api.schema.enums import ReceiptStatus
 from api.schema.errors import UserError, user_errors
 from api.schema.foresight import foresee
-from api.schema.receipts import CommandReceipt, merged, receipt
+from api.schema.receipts import CommandReceipt, receipt
+from api.vectors import merged
 from domain.commands import Command
 from domain.context import Context
 from domain.errors import Code, OutcomeUnknownError, OverloadedError, Problem, Refusal, UnavailableError
@@ -90,11 +91,11 @@ async def run(context: RequestContext, command: Callable[[], Command]) -> Ran:
         context.require_viewer()
         return await handle(context.services.log, command(), asked)
 
-    result = await attempt(context, asked, work)
+    result = await attempt(context, work)
     return result if isinstance(result, Ran) else Ran(result, accepted(context, asked, result))
 
 
-async def attempt(context: RequestContext, asked: Context, work: Callable[[], Awaitable[T]]) -> T | Ran:
+async def attempt(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T | Ran:
     """What ``work`` gives, or how it failed to the client's eye. Faults of the server itself are raised."""
     try:
         return await work()
@@ -107,7 +108,7 @@ async def attempt(context: RequestContext, asked: Context, work: Callable[[], Aw
         message = "Nothing was done, for the event log is out of reach. Try again."
         return Ran(problems=[Problem(Code.UNAVAILABLE, message)])
     except OutcomeUnknownError as error:
-        return Ran(receipt=receipt(context, error.command_id, {}, ReceiptStatus.UNKNOWN, asked.now))
+        return Ran(receipt=receipt(context, error.command_id, {}, ReceiptStatus.UNKNOWN, None))
 
 
 def accepted(context: RequestContext, asked: Context, *results: Result) -> CommandReceipt:

@@ -1,0 +1,59 @@
+"""Feeds: the viewer's home and hashtags, and what happens in a home."""
+
+from functools import partial
+
+import strawberry
+
+from api.context import RequestContext
+from api.live import cursors
+from api.schema.consistency import HASHTAG, HOME, consistent
+from api.schema.enums import FeedState
+from api.schema.pages import Connection, connection, list_name, window
+from api.schema.social import FeedItem, present_item, viewer_of
+from domain.errors import Code, refuse
+from domain.text import fold_tag, spans
+from projections import homefeed, reading
+
+
+@strawberry.type(description="A page of the viewer's home.")
+class HomeFeedConnection(Connection[FeedItem]):
+    state: FeedState = strawberry.field(description="How the page was read; it is complete either way.")
+    live_cursor: str = strawberry.field(
+        description="Give it as `after` to the subscription `homeFeed`: it then brings whatever is not on a first page, without a gap."
+    )
+
+
+async def home_feed(context: RequestContext, first: int | None, after: str | None) -> HomeFeedConnection:
+    services, viewer = context.services, context.require_viewer().account
+    name = list_name(viewer, "homeFeed")
+    asked = window(services.signer, name, first=first, after=after)
+    await consistent(context, HOME)
+    # Before the page: what comes into being between the two is on both rather than on neither.
+    live_cursor = await cursors.live_cursor(services, cursors.HOME, HOME[0], viewer)
+    home = await homefeed.home_page(services.documents, viewer, asked, services.now())
+    if home.tend:
+        tend = partial(homefeed.tend_home, services.documents, viewer, context.request_id, services.now())
+        services.errands.start(f"home of {viewer}", tend)
+    page = connection(services.signer, name, home.page, partial(present_item, viewer))
+    return HomeFeedConnection(
+        edges=page.edges,
+        nodes=page.nodes,
+        page_info=page.page_info,
+        state=FeedState(home.state.value),
+        live_cursor=live_cursor,
+    )
+
+
+async def hashtag_feed(
+    context: RequestContext, name: str, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Connection[FeedItem]:
+    services, viewer = context.services, viewer_of(context)
+    tag = fold_tag(name.strip())
+    # What no text could hold as a hashtag has no posts and never will.
+    if [span.value for span in spans(f"#{tag}") if span.kind == "tag"] != [tag]:
+        raise refuse(Code.INVALID, "This is not a hashtag.", "name")
+    list_ = list_name(viewer, "hashtagFeed", tag)
+    asked = window(services.signer, list_, first=first, after=after, last=last, before=before)
+    await consistent(context, HASHTAG)
+    page = await reading.hashtag_page(services.documents, viewer, tag, asked)
+    return connection(services.signer, list_, page, partial(present_item, viewer))

@@ -1,0 +1,183 @@
+"""What can be asked for."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import strawberry
+
+from api.context import RequestContext
+from api.schema import feeds, progress, trending
+from api.schema.consistency import SHOWN, Info, consistent
+from api.schema.enums import TrendKind, TrendWindow
+from api.schema.fields import resolved
+from api.schema.ids import Kind, kind_and_bare
+from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
+from api.schema.node import Node
+from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
+from api.schema.receipts import CommandReceipt
+from api.schema.scalars import Timestamp
+from api.schema.social import FeedItem, PostResult, User, present_post, present_user, viewer_of
+from domain.errors import Code, refuse
+from domain.names import fold_handle, handle_problems
+from projections import reading
+from projections.accounts import profile_by_handle
+from projections.rules import Tombstone
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
+Ids = Annotated[list[strawberry.ID], strawberry.argument(description="Global ids, up to 100.")]
+MaybeId = Annotated[strawberry.ID | None, strawberry.argument(description="The person's id.")]
+MaybeHandle = Annotated[str | None, strawberry.argument(description="The person's handle, with or without @.")]
+Handle = Annotated[str, strawberry.argument(description="A handle, with or without @.")]
+CommandId = Annotated[strawberry.ID, strawberry.argument(description="`receipt.commandId` of a mutation.")]
+TagName = Annotated[str, strawberry.argument(description="The hashtag, with or without #, however it is spelt.")]
+KindArgument = Annotated[TrendKind, strawberry.argument(description="What the trends are about.")]
+WindowArgument = Annotated[TrendWindow, strawberry.argument(description="The time over which uses are counted.")]
+AtArgument = Annotated[
+    Timestamp | None,
+    strawberry.argument(description="As it was then, up to seven days ago. Null: as it is."),
+]
+
+
+@strawberry.type(description="Whoever is signed in.")
+class Viewer:
+    account: strawberry.Private[str]
+
+    @resolved("The viewer as a person; null while a new account has not come to the lists yet.")
+    async def user(self, info: Info) -> User | None:
+        return await find_user(info.context, self.account)
+
+    @resolved(
+        "Posts and reposts of those whom the viewer follows, and the viewer's own, newest first. Replies only among people whom the viewer follows."
+    )
+    async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
+        return await feeds.home_feed(info.context, first, after)
+
+
+@strawberry.type(description="What can be asked for.")
+class Query:
+    @resolved("Whoever is signed in; an error UNAUTHENTICATED for guests.")
+    def viewer(self, info: Info) -> Viewer | None:
+        return Viewer(account=info.context.require_viewer().account)
+
+    @resolved("A person by id or by handle; null where there is none.")
+    async def user(self, info: Info, id: MaybeId = None, handle: MaybeHandle = None) -> User | None:
+        if (id is None) is (handle is None):
+            raise refuse(Code.INVALID, "Name either an id or a handle.", "id")
+        if id is not None:
+            parsed = kind_and_bare(id)
+            return await find_user(info.context, parsed[1]) if parsed and parsed[0] is Kind.USER else None
+        context, viewer = info.context, viewer_of(info.context)
+        folded = fold_handle(handle or "")
+        if handle_problems(folded, context.services.limits):
+            return None
+        await consistent(context, SHOWN)
+        view = await reading.see_person_by_handle(context.services.documents, viewer, folded)
+        return None if view is None else present_user(viewer, view)
+
+    @resolved(
+        "A post by id, or the tombstone of one that was deleted; null where there is none, or none for the viewer."
+    )
+    async def post(self, info: Info, id: Id) -> PostResult | None:
+        parsed = kind_and_bare(id)
+        if parsed is None or parsed[0] is not Kind.POST:
+            return None
+        return (await find_posts(info.context, [parsed[1]])).get(parsed[1])
+
+    @resolved("Anything by its global id; null where there is nothing, or nothing for the viewer.")
+    async def node(self, info: Info, id: Id) -> Node | None:
+        return (await find_nodes(info.context, [id]))[0]
+
+    @resolved("Several things by their global ids, in the order of these.")
+    async def nodes(self, info: Info, ids: Ids) -> list[Node | None]:
+        if len(ids) > MAX_IDS:
+            raise refuse(Code.TOO_MANY, f"Up to {MAX_IDS} ids at a time.", "ids")
+        return await find_nodes(info.context, ids)
+
+    @resolved("Public posts with a hashtag, newest first.")
+    async def hashtag_feed(
+        self,
+        info: Info,
+        name: TagName,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[FeedItem]:
+        return await feeds.hashtag_feed(info.context, name, first, after, last, before)
+
+    @resolved("What more people than usual speak of, ranked anew each minute. Its cursors go on within one ranking.")
+    async def trends(
+        self,
+        info: Info,
+        kind: KindArgument = TrendKind.TAG,
+        window: WindowArgument = TrendWindow.H24,
+        at: AtArgument = None,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[trending.Trend]:
+        return await trending.trends_connection(info.context, kind, window, at, first, after, last, before)
+
+    @resolved(
+        "Whether nobody has this handle. Only `registerAccount` gives it away for good, and it refuses look-alikes."
+    )
+    async def handle_available(self, info: Info, handle: Handle) -> bool:
+        folded = fold_handle(handle)
+        problems = handle_problems(folded, info.context.services.limits)
+        if problems:
+            return False
+        await consistent(info.context, SHOWN)
+        return await profile_by_handle(info.context.services.documents, folded) is None
+
+    @resolved("What runs here, and within which limits.")
+    def instance(self, info: Info) -> Instance:
+        return describe_instance(info.context)
+
+    @resolved("What the client may still spend.")
+    def rate_limit(self, info: Info) -> RateLimit:
+        return describe_standing(info.context)
+
+    @resolved("How far a command has come; null for what is no command's id. Known for a day.")
+    async def command_status(self, info: Info, command_id: CommandId) -> CommandReceipt | None:
+        return await progress.command_status(info.context, command_id)
+
+    @resolved("How far every projection has come. For those who are signed in.")
+    async def projection_status(self, info: Info) -> list[progress.ProjectionStatus]:
+        return await progress.projection_statuses(info.context)
+
+
+async def find_user(context: RequestContext, account: str) -> User | None:
+    return (await find_people(context, [account])).get(account)
+
+
+async def find_people(context: RequestContext, accounts: Sequence[str]) -> Mapping[str, User]:
+    """People by bare id."""
+    await consistent(context, SHOWN)
+    viewer = viewer_of(context)
+    views = await reading.see_people(context.services.documents, viewer, accounts)
+    return {view.id: present_user(viewer, view) for view in views if view is not None}
+
+
+async def find_posts(context: RequestContext, posts: Sequence[str]) -> Mapping[str, PostResult]:
+    """Posts and the tombstones of deleted ones, by bare id."""
+    await consistent(context, SHOWN)
+    viewer = viewer_of(context)
+    views = await reading.see_posts(context.services.documents, viewer, posts)
+    return {v.id: present_post(viewer, v) for v in views if not isinstance(v, Tombstone) or v.deleted}
+
+
+async def find_nodes(context: RequestContext, ids: Sequence[str]) -> list[Node | None]:
+    """In the order of ``ids``; one wave for each kind."""
+    parsed = [kind_and_bare(id_) for id_ in ids]
+    posts, people = await asyncio.gather(
+        find_posts(context, _bare(parsed, Kind.POST)), find_people(context, _bare(parsed, Kind.USER))
+    )
+    found: dict[tuple[Kind, str], Node] = {(Kind.POST, bare): post for bare, post in posts.items()}
+    found |= {(Kind.USER, bare): user for bare, user in people.items()}
+    return [None if one is None else found.get(one) for one in parsed]
+
+
+def _bare(parsed: Sequence[tuple[Kind, str] | None], kind: Kind) -> list[str]:
+    return list(dict.fromkeys(one[1] for one in parsed if one is not None and one[0] is kind))

@@ -1,0 +1,75 @@
+"""Trends, ranked within one snapshot a page after the other."""
+
+from functools import partial
+
+import strawberry
+
+from api.context import RequestContext
+from api.schema.consistency import TRENDS, consistent
+from api.schema.enums import TrendKind, TrendWindow
+from api.schema.pages import Connection, connection, list_name, window
+from api.schema.scalars import Timestamp
+from domain.errors import Code, refuse
+from projections import trends
+
+
+@strawberry.type(description="How much something was used in the 24 hours up to a moment.")
+class TrendDay:
+    at: Timestamp = strawberry.field(description="When the day ends.")
+    uses: int = strawberry.field(description="How often it was used: an account counts once an hour.")
+    authors: int = strawberry.field(description="How many accounts used it.")
+
+
+@strawberry.type(description="Something that more people than usual speak of.")
+class Trend:
+    id: strawberry.ID = strawberry.field(description="Of the subject within its kind and window.")
+    kind: TrendKind = strawberry.field(description="What it is.")
+    subject: str = strawberry.field(description="Of a hashtag: its folded name, without #.")
+    window: TrendWindow = strawberry.field(description="The time over which uses are counted.")
+    rank: int = strawberry.field(description="Its place, from 1.")
+    previous_rank: int | None = strawberry.field(description="Its place a minute earlier; null where it had none.")
+    score: float = strawberry.field(description="How unusual its use is, and how recent; falls by half every 4 hours.")
+    started_at: Timestamp = strawberry.field(description="When the rise began that made it trend.")
+    uses: int = strawberry.field(description="Uses within the window.")
+    authors: int = strawberry.field(description="Accounts that used it within the window.")
+    history: list[TrendDay] = strawberry.field(description="The last seven days, the newest first.")
+
+
+async def trends_connection(
+    context: RequestContext,
+    kind: TrendKind,
+    span: TrendWindow,
+    at: Timestamp | None,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> Connection[Trend]:
+    services = context.services
+    now = services.now()
+    if at is not None and at < now - trends.KEPT:
+        raise refuse(Code.INVALID, "Trends go back seven days.", "at")
+    # The same for everybody, so that its cursors are no one's own.
+    name = list_name(None, "trends", kind.name, span.name, "" if at is None else str(at))
+    asked = window(services.signer, name, first=first, after=after, last=last, before=before)
+    await consistent(context, TRENDS)
+    page = await trends.trends_page(
+        services.documents, trends.TrendKind(kind.name), trends.TrendWindow(span.name), asked, now, at
+    )
+    return connection(services.signer, name, page, partial(_present, kind, span))
+
+
+def _present(kind: TrendKind, window: TrendWindow, trend: trends.Trend) -> Trend:
+    return Trend(
+        id=strawberry.ID(f"t_{kind.name}_{window.name}_{trend.subject}"),
+        kind=kind,
+        subject=trend.subject,
+        window=window,
+        rank=trend.rank,
+        previous_rank=trend.previous_rank,
+        score=trend.score,
+        started_at=Timestamp(trend.started_at),
+        uses=trend.uses,
+        authors=trend.authors,
+        history=[TrendDay(at=Timestamp(day.at), uses=day.uses, authors=day.authors) for day in trend.history],
+    )
