@@ -41,13 +41,17 @@ async def persist(
         if state.attempt_number == 1 or not isinstance(error, UnavailableError):
             _log.warning("trying again", what=what, attempt=state.attempt_number, error=describe(error))
 
+    async def attempt() -> T:
+        # A plain function that gives an awaitable would pass for done.
+        return await work()
+
     retrying = AsyncRetrying(
         retry=retry_if_exception(retry),
         wait=wait_random_exponential(multiplier=0.02, max=longest),
         before_sleep=before_sleep,
         reraise=True,
     )
-    answer: T = await retrying(work)
+    answer: T = await retrying(attempt)
     attempts = retrying.statistics.get("attempt_number", 1)
     if attempts > 1:
         _log.info("works again", what=what, attempts=attempts)
