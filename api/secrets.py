@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 import secrets
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,14 +49,14 @@ def _keys(variable: str, value: SecretStr | None, settings: Settings) -> tuple[b
 
 def decode_key(variable: str, text: str) -> bytes:
     """A key of 32 bytes or more from hex or base64 (either alphabet, padded or not); SettingsError names the variable, never the value."""
-    for decode in (bytes.fromhex, _from_base64):
-        try:
-            key = decode(text)
-        except (ValueError, binascii.Error):
-            continue
-        if len(key) >= KEY_BYTES:
-            return key
-    raise SettingsError(f"{variable}: must be {KEY_BYTES} bytes or more in base64 or hex")
+    try:
+        # What can be read as hex is hex: as base64 it would be another, longer key.
+        key = bytes.fromhex(text) if set(text) <= set(string.hexdigits) else _from_base64(text)
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) < KEY_BYTES:
+        raise SettingsError(f"{variable}: must be {KEY_BYTES} bytes or more in base64 or hex")
+    return key
 
 
 def _from_base64(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """What can be configured, each by one environment variable of the field's name in capitals."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
     sign_ins_per_5_minutes: int = Field(
         30, ge=0, description="Sign-ins and registrations tried from one network in 5 minutes; 0: no limit."
     )
-    limits: dict[str, Annotated[int, Field(ge=0)]] = Field(
+    limits: Annotated[dict[str, Annotated[int, Field(ge=0)]], NoDecode] = Field(
         {}, description='Limits of texts and names by name, as JSON: {"text_graphemes": 500}.'
     )
     max_sockets: int = Field(10_000, ge=1, description="WebSocket connections of one process.")
@@ -126,6 +127,11 @@ class Settings(BaseSettings):
     @classmethod
     def _document_scheme(cls, value: str) -> str:
         return _known_scheme(value, DOCUMENT_SCHEMES)
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("limits")
     @classmethod

@@ -9,8 +9,9 @@ from graphql import OperationType
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import RequestError
+from api.errors import CodedError, RequestError
 from api.operations import Engine, Operation, Payload
+from domain.errors import Code
 
 HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {
@@ -50,6 +51,7 @@ class EventStream(Response):
             asyncio.create_task(_disconnected(receive)),
             asyncio.create_task(_ended(self._closing)),
             asyncio.create_task(_heartbeat(send)),
+            asyncio.create_task(self._expiry(send)),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +74,18 @@ class EventStream(Response):
         except RequestError as error:
             await _send(send, event(error.payload(self._operation.context.request_id)))
         await _send(send, COMPLETE)
+
+    async def _expiry(self, send: Send) -> None:
+        """A stream lasts no longer than the token that opened it."""
+        context = self._operation.context
+        if context.viewer is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep((context.viewer.expires_at - context.services.now()) / 1_000_000)
+            ended = RequestError(
+                [CodedError(Code.EXPIRED, "the access token has expired: open the stream again with another")]
+            )
+            await _send(send, event(ended.payload(context.request_id)) + COMPLETE)
 
 
 async def _send(send: Send, data: bytes) -> None:
