@@ -58,8 +58,10 @@ async def _paced(posters: list[Client], count: int, answered: dict[str, float]) 
     async def poster(number: int) -> None:
         for n in range(number, count, len(posters)):
             await asyncio.sleep(max(0.0, began + n / RATE - time.perf_counter()))
-            data = await posters[number].send(CREATE, {"text": f"post {n}"})
-            answered[data["createPost"]["post"]["id"].rpartition("_")[2]] = time.perf_counter()
+            answer = (await posters[number].send(CREATE, {"text": f"post {n}"}))["createPost"]
+            if answer["post"] is None:
+                raise RuntimeError(str(answer))
+            answered[answer["post"]["id"].rpartition("_")[2]] = time.perf_counter()
 
     await asyncio.gather(*(poster(number) for number in range(len(posters))))
 

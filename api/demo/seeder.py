@@ -23,6 +23,8 @@ IN_FLIGHT = 256
 _SPREAD = 36 * 3_600 * 1_000_000
 """Microseconds before now over which the world's posts are spread."""
 
+_REPOSTED_WITHIN = 6 * 3_600 * 1_000_000
+
 Item = TypeVar("Item")
 Progress = Callable[[str, int], None]
 """``progress(phase, done)`` after each command that was answered."""
@@ -117,11 +119,13 @@ class Seeder:
             language="en",
             idempotency_key=f"demo-{self._seed}-post-{post.number}",
         )
-        # Evenly over the last day and a half, so that a reply is always later than what it answers.
-        occurred_at = self._context.now - _SPREAD + post.number * _SPREAD // len(self._world.posts)
-        result = await self._send(command, self._accounts[post.author], occurred_at)
+        result = await self._send(command, self._accounts[post.author], self._written_at(post.number))
         self._posts[post.number].set_result(result.id)
         return result
+
+    def _written_at(self, post: int) -> int:
+        """Evenly over the last day and a half, so that a reply is always later than what it answers."""
+        return self._context.now - _SPREAD + post * _SPREAD // len(self._world.posts)
 
     async def _like(self, pair: tuple[int, int]) -> Result:
         account, post = pair
@@ -129,4 +133,6 @@ class Seeder:
 
     async def _repost(self, pair: tuple[int, int]) -> Result:
         account, post = pair
-        return await self._send(Repost(post=await self._posts[post]), self._accounts[account])
+        # Some hours after the post, another number of them for each account.
+        occurred_at = self._written_at(post) + (account * 7_919 + post) * 1_000_003 % _REPOSTED_WITHIN
+        return await self._send(Repost(post=await self._posts[post]), self._accounts[account], occurred_at)
