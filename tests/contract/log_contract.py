@@ -618,10 +618,10 @@ async def test_a_restart_keeps_everything(log_factory: LogFactory) -> None:
 async def test_closing_answers_every_command_in_flight(log_factory: LogFactory) -> None:
     log = await log_factory()
     streams = [tally(new_id()) for _ in range(100)]
-    running = asyncio.create_task(gather(log, [counting(stream, log.identity.shards) for stream in streams]))
+    tasks = [asyncio.create_task(log.execute(counting(stream, log.identity.shards))) for stream in streams]
     await asyncio.sleep(0)
     await log.close()
-    results = await running
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} <= {Outcome, UnavailableError, OutcomeUnknownError}
     reopened = await log_factory()
     for stream, result in zip(streams, results, strict=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,9 @@ from domain.log.batching import Snapshot
 from domain.log.port import Draft, Execution, Outcome, View
 from domain.log.sealing import new_key
 from domain.log.sqlite import SqliteLog, open_sqlite_log, transaction
+from domain.log.sqlite.log import _now
 from domain.log.sqlite.states import StateCache
+from domain.log.sqlite.watch import Watch
 from tests.contract.log_contract import *  # noqa: F403 -- the contract's tests run where they are imported
 from tests.contract.log_contract import FINGERPRINT, appended, gather, read_everything, read_shard, tally_of
 from tests.contract.log_domain import (
@@ -45,6 +47,7 @@ class SqliteFactory(Protocol):
         queue_limit: int = 4096,
         fingerprint: str = FINGERPRINT,
         master_key: bytes = MASTER_KEY,
+        clock: Callable[[], int] = _now,
     ) -> SqliteLog: ...
 
 
@@ -64,6 +67,7 @@ async def log_factory(path: Path) -> AsyncIterator[SqliteFactory]:
         queue_limit: int = 4096,
         fingerprint: str = FINGERPRINT,
         master_key: bytes = MASTER_KEY,
+        clock: Callable[[], int] = _now,
     ) -> SqliteLog:
         log = await open_sqlite_log(
             path,
@@ -73,6 +77,7 @@ async def log_factory(path: Path) -> AsyncIterator[SqliteFactory]:
             shards=shards,
             segment_size=segment_size,
             queue_limit=queue_limit,
+            clock=clock,
         )
         opened.append(log)
         return log
@@ -255,19 +260,22 @@ async def test_a_process_that_fell_far_behind_decides_on_the_newest_state(
 
 async def test_a_key_that_another_process_destroyed_opens_no_decision(log_factory: SqliteFactory) -> None:
     """Elsewhere a key may be used for 60 seconds more, but no decision rests on what it had opened."""
-    log, other = await log_factory(), await log_factory()
+    log, reading, other = [await log_factory() for _ in range(3)]
     subject = new_id()
     stream = note(subject)
-    outcome = await log.execute(noting(stream, 8, subject, "rain", new_subject=True))
-    await other.destroy_key(subject)
     seen: list[Note] = []
 
-    def look(view: View) -> Sequence[Draft]:
+    def decide(view: View) -> Sequence[Draft]:
         seen.append(view.state(stream, Note))
         return ()
 
-    await log.execute(Execution(outcome.events[0].shard, (stream,), look, metadata()))
-    assert seen == [Note(topic="weather", texts=(None,))]
+    outcome = await log.execute(noting(stream, 8, subject, "rain", new_subject=True))
+    look = Execution(outcome.events[0].shard, (stream,), decide, metadata())
+    await reading.execute(look)
+    await other.destroy_key(subject)
+    await log.execute(look)
+    await reading.execute(look)
+    assert seen == [Note(topic="weather", texts=("rain",)), *[Note(topic="weather", texts=(None,))] * 2]
     with pytest.raises(Refusal):
         await log.execute(noting(stream, 8, subject, "sun"))
 
@@ -337,14 +345,158 @@ async def test_a_command_for_no_shard_is_a_mistake(log_factory: SqliteFactory) -
         await log.execute(counting("shard-8", 8))
 
 
-async def test_a_caller_that_gives_up_before_its_turn_appends_nothing_or_all(log_factory: SqliteFactory) -> None:
+async def test_time_never_runs_backwards_in_a_shard(log_factory: SqliteFactory) -> None:
+    ticks = iter(range(10_000, 0, -1))
+    log = await log_factory(segment_size=64, clock=lambda: next(ticks))
+    slot = slot_in(1, 8)
+    for _ in range(2):
+        appended(await gather(log, [counting(tally(new_id(slot)), 8, *range(40)) for _ in range(5)]))
+    assert {recorded.recorded_at for recorded in await read_shard(log, 1)} == {10_000}
+
+
+# Waiting for others, and no longer
+
+
+@pytest.fixture
+def lock(path: Path) -> Iterator[Callable[[], sqlite3.Connection]]:
+    """Takes the file's write lock, as another process's transaction would; to be called once the log is there."""
+    connections: list[sqlite3.Connection] = []
+
+    def take() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connections.append(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    yield take
+    for connection in connections:
+        connection.close()
+
+
+Lock = Callable[[], sqlite3.Connection]
+
+
+async def waiting_for_the_lock(log: SqliteLog, stream: str) -> asyncio.Task[Outcome]:
+    """A command that the writer has taken, and cannot begin."""
+    task = asyncio.create_task(log.execute(counting(stream, 8)))
+    while not log._unanswered or not log._writer._orders.empty():  # noqa: ASYNC110 -- the thread tells nobody
+        await asyncio.sleep(0.001)
+    return task
+
+
+async def test_a_command_waits_for_another_process(log_factory: SqliteFactory, lock: Lock) -> None:
     log = await log_factory()
-    streams = [tally(new_id()) for _ in range(50)]
-    tasks = [asyncio.create_task(log.execute(counting(stream, 8, 1, 2))) for stream in streams]
+    held = lock()
+    task = await waiting_for_the_lock(log, tally(new_id()))
+    held.execute("COMMIT")
+    assert len((await task).events) == 1
+
+
+async def test_a_lock_that_is_never_let_go_is_not_waited_for_without_end(
+    log_factory: SqliteFactory, lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_LOCK_SECONDS", 0.05)
+    log = await log_factory()
+    held = lock()
+    with pytest.raises(UnavailableError, match="locked"):
+        await log.execute(counting(tally(new_id()), 8))
+    held.execute("COMMIT")
+    await log.execute(counting(tally(new_id()), 8))
+    assert len(await read_everything(log)) == 1
+
+
+async def test_a_command_whose_caller_gave_up_before_its_turn_is_not_tried(
+    log_factory: SqliteFactory, lock: Lock
+) -> None:
+    log = await log_factory()
+    held = lock()
+    first, second = tally(new_id()), tally(new_id())
+    task = await waiting_for_the_lock(log, first)
+    abandoned = asyncio.create_task(log.execute(counting(second, 8)))
     await asyncio.sleep(0)
-    for task in tasks[::2]:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert {len(await log.load(stream)) for stream in streams[1::2]} == {2}
-    assert {len(await log.load(stream)) for stream in streams[::2]} <= {0, 2}
+    abandoned.cancel()
+    held.execute("COMMIT")
+    await task
+    await log.execute(counting(first, 8))
+    assert await log.load(second) == ()
     assert not log._unanswered
+
+
+async def test_closing_appends_what_is_queued(log_factory: SqliteFactory) -> None:
+    log = await log_factory()
+    tasks = [asyncio.create_task(log.execute(counting(tally(new_id()), 8))) for _ in range(100)]
+    await asyncio.sleep(0)
+    await log.close()
+    assert len(appended(await asyncio.gather(*tasks))) == 100
+
+
+async def test_closing_does_not_wait_for_ever_and_answers_for_certain(
+    log_factory: SqliteFactory, lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.log.sqlite.log._CLOSE_SECONDS", 0.05)
+    log = await log_factory()
+    held = lock()
+    taken = await waiting_for_the_lock(log, tally(new_id()))
+    queued = [asyncio.create_task(log.execute(counting(tally(new_id()), 8))) for _ in range(3)]
+    forgetting = asyncio.create_task(log.destroy_key("ada"))
+    await asyncio.sleep(0)
+    await log.close()
+    results = await asyncio.gather(taken, *queued, forgetting, return_exceptions=True)
+    assert {type(result) for result in results} == {UnavailableError}
+    held.execute("COMMIT")
+    assert await read_everything(await log_factory()) == []
+
+
+async def test_own_events_wake_without_a_look_at_the_store(log_factory: SqliteFactory) -> None:
+    log = await log_factory()
+
+    async def never() -> Sequence[int]:
+        await asyncio.Event().wait()
+        return ()
+
+    log._watch._poll = never
+    stream = tally(new_id(slot_in(2, 8)))
+    waiting = asyncio.create_task(log.wait(2, 0, 3_600))
+    await asyncio.sleep(0)
+    await log.execute(counting(stream, 8))
+    await waiting
+
+
+async def test_only_those_are_woken_whose_shard_has_grown_past_them() -> None:
+    polled: list[list[int]] = [[5, 0], [5, 0], [7, 0]]
+
+    async def poll() -> Sequence[int]:
+        return polled.pop(0) if polled else [7, 1]
+
+    watch = Watch([3, 0], poll)
+    waits = [asyncio.create_task(watch.wait(*where, 3_600)) for where in ((0, 3), (0, 4), (0, 6), (1, 0))]
+    await asyncio.gather(*waits[:2])
+    assert not waits[2].done()
+    assert not waits[3].done()
+    await asyncio.gather(*waits)
+    assert polled == []
+    await watch.close()
+
+
+async def test_looks_grow_rare_while_nothing_happens() -> None:
+    pauses: list[float] = []
+    heads = [[0]] * 8 + [[1]] + [[1]] * 3 + [[2]]
+
+    async def poll() -> Sequence[int]:
+        pauses.append(watch._pause)
+        return heads.pop(0)
+
+    watch = Watch([0], poll)
+    await watch.wait(0, 1, 3_600)
+    assert pauses == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25, 0.25, 0.005, 0.01, 0.02, 0.04]
+    await watch.close()
+
+
+async def test_who_waits_learns_that_the_store_is_away() -> None:
+    async def poll() -> Sequence[int]:
+        raise UnavailableError("away")
+
+    watch = Watch([0, 0], poll)
+    results = await asyncio.gather(watch.wait(0, 0, 9), watch.wait(1, 0, 9), return_exceptions=True)
+    assert [type(result) for result in results] == [UnavailableError, UnavailableError]
+    await watch.close()

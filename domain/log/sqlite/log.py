@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -81,8 +82,11 @@ async def open_sqlite_log(
                 raise
 
     connection, identity, tips = await asyncio.to_thread(begin)
-    appender = Appender(connection, identity, aggregates, keys, clock=clock, entropy=entropy, size=_HOT_STATES)
-    return SqliteLog(file, identity, aggregates, keys, appender, tips, queue_limit)
+    closing = threading.Event()
+    appender = Appender(
+        connection, identity, aggregates, keys, clock=clock, entropy=entropy, size=_HOT_STATES, closing=closing
+    )
+    return SqliteLog(file, identity, aggregates, keys, appender, tips, queue_limit, closing)
 
 
 class SqliteLog:
@@ -97,6 +101,7 @@ class SqliteLog:
         appender: Appender,
         tips: Sequence[Tip],
         queue_limit: int,
+        closing: threading.Event,
     ) -> None:
         self._identity = identity
         self._aggregates = aggregates
@@ -109,7 +114,7 @@ class SqliteLog:
         self._watch = Watch(self._heads(tips), self._poll)
         self._watched = connect(path, writer=False)
         self._data_version = -1
-        self._writer = Writer(appender, path, asyncio.get_running_loop(), self._deliver)
+        self._writer = Writer(appender, path, asyncio.get_running_loop(), self._deliver, closing)
         self._writer.start()
 
     @property

@@ -5,11 +5,12 @@ No other process can append while it lasts, so nothing that was decided in it ca
 """
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+from tenacity import Retrying, retry_if_exception, stop_after_delay, stop_when_event_set, wait_random
 
 from domain.errors import LogError, OutcomeUnknownError, UnavailableError
 from domain.ids import Entropy, mint_id
@@ -23,18 +24,15 @@ from domain.log.sqlite.states import StateCache, advance, load
 
 W = TypeVar("W", bound=Waiting)
 
+_LOCK_SECONDS: Final = 10.0
+"""How long another process's transactions are waited for."""
+
 _CATCH_UP_ROWS: Final = 2_000
 """Above so many foreign rows it costs less to load hot states anew than to fold the rows into them."""
 
 
 def _is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
-# Short random pauses rather than SQLite's own growing ones: a process that appends without a break leaves others only moments.
-_until_free: Final = Retrying(
-    retry=retry_if_exception(_is_busy), wait=wait_random(0.0002, 0.002), stop=stop_after_delay(10), reraise=True
-)
 
 
 @dataclass(slots=True)
@@ -50,7 +48,8 @@ class _Work(Generic[W]):
 
 
 class Appender:
-    """Appends groups of commands through one connection, for one thread. ``size`` bounds the states that are kept."""
+    """Appends groups of commands through one connection, for one thread. ``size`` bounds the states that are kept; once ``closing`` is set
+    nothing is waited for any more."""
 
     def __init__(
         self,
@@ -62,6 +61,7 @@ class Appender:
         clock: Callable[[], int],
         entropy: Entropy,
         size: int,
+        closing: threading.Event,
     ) -> None:
         self._connection = connection
         self._identity = identity
@@ -72,6 +72,14 @@ class Appender:
         self._cache = StateCache(size)
         self._tips = [Tip()] * identity.shards
         self._forgotten = 0
+        # Short random pauses rather than SQLite's own growing ones: a process that appends without a break leaves others only moments.
+        connection.execute("PRAGMA busy_timeout = 0")
+        self._until_free = Retrying(
+            retry=retry_if_exception(_is_busy),
+            wait=wait_random(0.0002, 0.002),
+            stop=stop_after_delay(_LOCK_SECONDS) | stop_when_event_set(closing),
+            reraise=True,
+        )
 
     @property
     def tips(self) -> Sequence[Tip]:
@@ -90,12 +98,12 @@ class Appender:
             work = self._decide(queue)
             queries.insert(self._connection, work.rows)
         except BaseException:
-            self._reset()
+            self._roll_back()
             raise
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._reset()
+            self._roll_back()
             return [_uncertain(decision, error) for decision in work.decisions]
         self._tips = work.tips
         self._cache.update(work.states)
@@ -110,7 +118,7 @@ class Appender:
             self._connection.execute("COMMIT")
         except BaseException:
             self._keys.cache.clear()
-            self._reset()
+            self._roll_back()
             raise
         self._keys.cache.destroyed(subject)
         self._cache.forget_opened()
@@ -121,10 +129,9 @@ class Appender:
         self._connection.close()
 
     def _begin(self) -> None:
-        _until_free(self._connection.execute, "BEGIN IMMEDIATE")
+        self._until_free(self._connection.execute, "BEGIN IMMEDIATE")
 
-    def _reset(self) -> None:
-        self._cache.clear()
+    def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 

@@ -44,7 +44,14 @@ Deliver = Callable[[Sequence[Answer], Sequence[Tip]], None]
 class Writer(threading.Thread):
     """Runs until ``stop``. ``deliver`` is called in the event loop with the answers of a group and the heads after it."""
 
-    def __init__(self, appender: Appender, path: Path, loop: asyncio.AbstractEventLoop, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        appender: Appender,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        deliver: Deliver,
+        closing: threading.Event,
+    ) -> None:
         # A thread that hangs on a dead disk must not keep the process from ending.
         super().__init__(name="log-writer", daemon=True)
         self._appender = appender
@@ -52,20 +59,20 @@ class Writer(threading.Thread):
         self._loop = loop
         self._deliver = deliver
         self._orders: queue.SimpleQueue[Ticket | Forget | None] = queue.SimpleQueue()
-        self._stopped = False
+        self._closing = closing
 
     def submit(self, order: Ticket | Forget) -> None:
         self._orders.put(order)
 
     def stop(self) -> None:
-        """Ends after the transaction under way; what is queued behind it is answered with UnavailableError."""
-        self._stopped = True
+        """Ends after the transaction under way, or without it while it waits to begin; what is queued behind it is answered with UnavailableError."""
+        self._closing.set()
         self._orders.put(None)
 
     def run(self) -> None:
         while True:
             group, last = self._take()
-            if self._stopped:
+            if self._closing.is_set():
                 self._turn_away([*group, last])
                 return
             if group:
