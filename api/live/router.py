@@ -60,6 +60,7 @@ class Router:
         self._listeners = 0
         self._starting = asyncio.Lock()
         self._tail: asyncio.Task[None] | None = None
+        self._nudge = asyncio.Event()
         self._next_halt_look = 0.0
         self._stopped = False
 
@@ -100,6 +101,10 @@ class Router:
             tail.cancel()
             await asyncio.gather(tail, return_exceptions=True)
 
+    def nudge(self) -> None:
+        """Something was appended here: the next looks come sooner."""
+        self._nudge.set()
+
     def attach(self, inbox: Inbox, topics: Iterable[str]) -> None:
         self._inboxes[inbox] = set()
         for topic in topics:
@@ -139,7 +144,17 @@ class Router:
                 self._end_all()
                 well_at = self._monotonic()
             pause = self._busy if moved else min(self._idle, 2 * pause)
-            await asyncio.sleep(pause)
+            if await self._nudged_within(pause):
+                pause = self._busy / 2
+
+    async def _nudged_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._nudge.wait()
+        except TimeoutError:
+            return False
+        self._nudge.clear()
+        return True
 
     async def _round(self) -> bool:
         """Hands out what has come since the last one; whether anything has."""

@@ -20,14 +20,14 @@ TRENDS: Final = ("trends",)
 _DEADLINE: Final = "consistency deadline"
 
 
-async def consistent(context: RequestContext, families: tuple[str, ...]) -> None:
-    """Returns when ``families`` have folded what the client's token asks for, or the operation's time for that is up: the answer then says so in
-    ``extensions.consistency``."""
+async def consistent(context: RequestContext, families: tuple[str, ...], most: float = TIMEOUT) -> None:
+    """Returns when ``families`` have folded what the client's token asks for, or the time for that is up, ``most`` seconds and two in all for one
+    operation: the answer then says so in ``extensions.consistency``."""
     if not context.seen:
         return
     now = time.monotonic()
     deadline = context.loaders.setdefault(_DEADLINE, now + TIMEOUT)
     left = deadline - now if isinstance(deadline, float) else 0.0
-    reached = left > 0 and await context.services.waiting.reached(families, context.seen, left)
+    reached = left > 0 and await context.services.waiting.reached(families, context.seen, min(left, most))
     if not reached or "consistency" not in context.extensions:
         context.extensions["consistency"] = {"reached": reached}

@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypedDict, TypeVar
 import strawberry
 
 from api.context import RequestContext
-from api.schema.consistency import SHOWN
+from api.schema.consistency import SHOWN, consistent
 from api.schema.enums import ReceiptStatus
 from api.schema.errors import UserError, user_errors
 from api.schema.foresight import foresee
@@ -113,6 +113,7 @@ async def attempt(context: RequestContext, work: Callable[[], Awaitable[T]]) -> 
 
 def accepted(context: RequestContext, asked: Context, *results: Result) -> CommandReceipt:
     """The receipt of a command, and of those that followed from it."""
+    context.services.live.nudge()
     recorded = [event.recorded_at for result in results for event in result.outcome.events]
     positions = merged(*(result.outcome.positions for result in results))
     return receipt(context, asked.command_id, positions, ReceiptStatus.ACCEPTED, max(recorded, default=asked.now))
@@ -139,12 +140,13 @@ async def _look(
     person: str | None = None,
 ) -> Sight | None:
     """What the command's own events do not bring may not have been folded yet: then once more, when it has."""
+    await consistent(context, SHOWN, LOOK)
     try:
         async with asyncio.timeout(LOOK):
             sight = await _read(context, result, post, person)
             if there(sight):
                 return sight
-            await context.services.waiting.reached(SHOWN, merged(context.seen, result.outcome.positions))
+            await context.services.waiting.reached(SHOWN, result.outcome.positions)
             sight = await _read(context, result, post, person)
             return sight if there(sight) else None
     except (UnavailableError, TimeoutError):
