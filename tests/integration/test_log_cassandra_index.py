@@ -5,15 +5,14 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from domain.envelope import split_sequence
 from domain.errors import CorruptStreamError, UnavailableError
 from domain.events import GenerationClosed
 from domain.log.cassandra import CassandraLog, keeper, metrics, shard
-from domain.log.cassandra.driver import batch_of
 from domain.log.cassandra.index import open_index
-from domain.log.cassandra.table import row_values
 from domain.log.port import Draft, Execution
 from tests.contract.log_domain import Counted, Tally, always, counting, metadata, new_id, next_number, slot_in, tally
 from tests.integration.log_cassandra_kit import Store, read_shard, store, until
@@ -40,7 +39,7 @@ def stream_of(log: CassandraLog) -> str:
 
 async def watermark_reached(log: CassandraLog, position: int, number: int = SHARD) -> None:
     """Waits until the index is known to be complete up to a position."""
-    watched = log._shards[number]
+    watched = log.shards[number]
 
     async def reached() -> bool:
         return (await watched.progress.read(watched.place)).watermark >= position
@@ -69,7 +68,7 @@ async def test_streams_are_whole_while_the_floor_rises_under_them(own: Store, hu
             made.update(chosen)
 
     await asyncio.gather(*(write(log) for log in logs))
-    floors = [log._shards[SHARD].tail.floor for log in logs]
+    floors = [log.shards[SHARD].tail.floor for log in logs]
     assert min(floors) > 100
     for log in (*logs, await own.open()):
         for stream in streams:
@@ -77,7 +76,7 @@ async def test_streams_are_whole_while_the_floor_rises_under_them(own: Store, hu
                 recorded.event.amount for recorded in await log.load(stream) if isinstance(recorded.event, Counted)
             ]
             assert amounts == list(range(1, made[stream] + 1))
-    assert len(await read_shard(logs[0], SHARD)) == logs[1]._shards[SHARD].seen
+    assert len(await read_shard(logs[0], SHARD)) == logs[1].shards[SHARD].seen
 
 
 async def test_what_a_dead_process_did_not_copy_is_mended(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +91,9 @@ async def test_what_a_dead_process_did_not_copy_is_mended(own: Store, monkeypatc
         await asyncio.gather(*(dead.execute(counting(stream, dead.identity.shards)) for stream in streams))
     die(dead)
     await alive.execute(counting(streams[0], alive.identity.shards))
-    await watermark_reached(alive, alive._shards[SHARD].seen)
+    await watermark_reached(alive, alive.shards[SHARD].seen)
     assert metrics.INDEX_MENDED._value.get() - before >= 60
-    index = alive._shards[SHARD].index
+    index = alive.shards[SHARD].index
     assert [len(await index.stream(stream)) for stream in streams] == [4] + [3] * 19
 
 
@@ -112,8 +111,8 @@ async def test_the_watermark_stands_before_what_is_not_in_the_index(
     for _ in range(5):
         await owner.execute(counting(stream, slow.identity.shards))
     await asyncio.sleep(0.5)
-    progress = owner._shards[SHARD].progress
-    assert (await progress.read(owner._shards[SHARD].place)).watermark == 0
+    progress = owner.shards[SHARD].progress
+    assert (await progress.read(owner.shards[SHARD].place)).watermark == 0
     add(held)  # type: ignore[arg-type]
     await watermark_reached(owner, 8)
 
@@ -127,7 +126,7 @@ async def test_after_a_long_pause_the_view_is_dropped_and_right_again(
     shards = paused.identity.shards
     streams = [stream_of(paused) for _ in range(5)]
     await asyncio.gather(*(paused.execute(next_number(stream, shards)) for stream in streams))
-    behind = paused._shards[SHARD]
+    behind = paused.shards[SHARD]
     monkeypatch.setattr(behind, "catch_up", asyncio.Event().wait)
     for _ in range(60):
         await asyncio.gather(*(busy.execute(next_number(stream, shards)) for stream in streams))
@@ -138,7 +137,7 @@ async def test_after_a_long_pause_the_view_is_dropped_and_right_again(
     outcomes = await asyncio.gather(*(paused.execute(next_number(stream, shards)) for stream in streams))
     assert metrics.REBASES.labels(str(SHARD))._value.get() == before + 1
     assert [outcome.events[0].event for outcome in outcomes] == [Counted(amount=62)] * 5
-    assert len(await read_shard(paused, SHARD)) == paused._shards[SHARD].seen
+    assert len(await read_shard(paused, SHARD)) == paused.shards[SHARD].seen
 
 
 async def test_two_events_of_one_version_stop_whoever_loads_them(own: Store) -> None:
@@ -152,8 +151,7 @@ async def test_two_events_of_one_version_stop_whoever_loads_them(own: Store) -> 
     async with own.bridge() as bridge:
         index = await open_index(bridge, own.keyspace)
         first, _ = await index.stream(stream)
-        twin = [*row_values(first)[:2], first.position + 2, *row_values(first)[3:]]
-        await bridge.write(batch_of([(index._insert, twin)]))
+        await index.write([msgspec.structs.replace(first, position=first.position + 2)])
     again = await own.open()
     for use in (again.load(stream), again.states([stream]), again.execute(counting(stream, shards))):
         with pytest.raises(CorruptStreamError):

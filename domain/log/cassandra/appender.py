@@ -41,6 +41,7 @@ class Ticket(Waiting):
     """
 
     answer: "asyncio.Future[Decision[Ticket] | None]"
+    deadline: float
     entries: Sequence[Entry] = ()
     given_entries: Sequence[Entry] = ()
     sealable: bool = False
@@ -57,6 +58,11 @@ class Ticket(Waiting):
         if not self.answer.done():
             self.answer.set_exception(error)
         self._end()
+
+    def give_up(self) -> None:
+        """The caller has waited long enough; its events are in flight, and stay there."""
+        if not self.answer.done():
+            self.answer.set_exception(OutcomeUnknownError(self.execution.metadata.command_id))
 
     def _end(self) -> None:
         self.sent = False
@@ -142,6 +148,20 @@ class Appender:
         self._queue.append(ticket)
         self._work.set()
 
+    def expire(self, now: float) -> None:
+        """Ends the wait of those whose deadline has passed."""
+        expired = [ticket for ticket in self._queue if ticket.deadline < now and ticket.abandoned is None]
+        for ticket in expired:
+            self._queue.remove(ticket)
+            ticket.fail(UnavailableError("the command waited too long, and was not sent"))
+        for decision in self._flying.decisions if self._flying is not None else ():
+            if decision.waiting.deadline >= now:
+                continue
+            if decision.waiting.sent:
+                decision.waiting.give_up()
+            else:
+                decision.waiting.fail(UnavailableError("the command waited too long, and nothing of it was sent"))
+
     def turn_away(self, error: UnavailableError) -> None:
         """Fails what has not been sent."""
         waiting = [ticket for ticket in self._queue if ticket.abandoned is None]
@@ -159,7 +179,7 @@ class Appender:
         left = [decision.waiting for decision in self._flying.decisions if decision.fate is Fate.APPENDED]
         ids = [ticket.execution.metadata.command_id for ticket in left]
         for ticket in left:
-            ticket.fail(OutcomeUnknownError(ticket.execution.metadata.command_id))
+            ticket.give_up()
         return ids
 
     async def run(self) -> None:
@@ -237,8 +257,9 @@ class Appender:
         return window
 
     def _ready(self, ticket: Ticket) -> bool:
-        if any(entry.dropped for entry in ticket.entries) or any(entry.dropped for entry in ticket.given_entries):
-            return False
+        for entry in (*ticket.entries, *ticket.given_entries):
+            if entry.dropped:
+                return False
         subject = ticket.execution.subject
         if subject is not None and ticket.sealable:
             # A key may have been destroyed, or have grown too old, while the command waited.

@@ -13,6 +13,8 @@ from domain.log.codec import StoredEvent
 
 BACKLOG_ROWS: Final = 4_096
 """Beyond this the appender waits: the index must not fall behind for good."""
+LINGER_ROWS: Final = 48
+LINGER_SECONDS: Final = 0.02
 
 
 class Copier:
@@ -62,6 +64,9 @@ class Copier:
     async def run(self) -> None:
         while True:
             await self._work.wait()
+            if len(self._pending) < LINGER_ROWS:
+                # Nobody waits for the index, and a batch of a few rows costs nearly as much as one of many.
+                await asyncio.sleep(LINGER_SECONDS)
             for chunk in chunks(list(self._pending)):
                 await self._write(chunk)
                 for row in chunk:

@@ -1,11 +1,11 @@
 """A command's way through the log: loaded and pinned, queued, decided, and where it was refused for other shards' states decided once more."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.ids import stream_shard
 from domain.log.batching import Decision, Fate
 from domain.log.cassandra.appender import Appender, Ticket
@@ -51,32 +51,32 @@ class Dispatcher:
         obstacle = appender.obstacle()
         if obstacle is not None:
             raise obstacle
-        command = _Command(execution, appender, self._appenders, self._ring)
+        deadline = time.monotonic() + self._patience
+        command = _Command(execution, appender, self._appenders, self._ring, deadline)
         appender.enter(self._queue_limit)
         try:
-            async with asyncio.timeout(self._patience):
-                return await command.run()
-        except TimeoutError:
-            if command.sent:
-                raise OutcomeUnknownError(execution.metadata.command_id) from None
-            raise UnavailableError(f"the command waited {self._patience:g} s and was not sent") from None
+            return await command.run()
         finally:
             appender.leave()
             command.leave()
 
 
 class _Command:
-    def __init__(self, execution: Execution, appender: Appender, appenders: Sequence[Appender], ring: KeyRing) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        appender: Appender,
+        appenders: Sequence[Appender],
+        ring: KeyRing,
+        deadline: float,
+    ) -> None:
+        self._deadline = deadline
         self._execution = execution
         self._appender = appender
         self._appenders = appenders
         self._ring = ring
         self._held = _Held([])
         self._ticket: Ticket | None = None
-
-    @property
-    def sent(self) -> bool:
-        return self._ticket is not None and self._ticket.sent
 
     def leave(self) -> None:
         """The caller goes. What is in flight keeps its pins: it may have to be decided again."""
@@ -105,7 +105,8 @@ class _Command:
 
     async def _prepare(self) -> Ticket:
         execution = self._execution
-        ticket = Ticket(execution=execution, answer=asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[Decision[Ticket] | None] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(execution=execution, answer=answer, deadline=self._deadline)
         if self._ticket is not None:
             ticket.confirmed = self._ticket.confirmed
         if execution.subject is not None:

@@ -3,21 +3,28 @@
 Rows are written idempotently and from rows of the log alone, so any process may write any of them, as often as it likes.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from domain.log.cassandra.driver import Bridge, Query, batch_of, bind
-from domain.log.cassandra.table import Place, row_values
+from domain.errors import UnavailableError
+from domain.log.cassandra.driver import Bridge, Query, batch_of, bind, bind_packed
+from domain.log.cassandra.table import Place, packed
 from domain.log.codec import COLUMNS, StoredEvent
 
 CHUNK_BYTES: Final = 40_000
 """Of one unlogged batch; the server refuses those over several partitions at 50 KB."""
 PAGE: Final = 1000
 _STREAMS: Final = 32
+_BEGINNING: Final = 100
+"""Rows of each stream that are read together with those of others."""
 OWNER_SECONDS: Final = 5
 
 IndexRow = tuple[int, int, int, str, int, str, str, int, bytes, bytes | None, str | None, bytes, int, int, str]
+
+
+_Wanted = tuple[str, "asyncio.Future[list[StoredEvent]]"]
 
 
 def chunks(rows: Sequence[StoredEvent]) -> Iterator[list[StoredEvent]]:
@@ -41,31 +48,65 @@ class StreamIndex:
         self,
         bridge: Bridge,
         insert: Query[tuple[()]],
+        beginnings: Query[IndexRow],
         forward: Query[IndexRow],
         backward: Query[IndexRow],
         present: Query[tuple[str, int, int, int]],
     ) -> None:
         self._bridge = bridge
         self._insert = insert
+        self._beginnings = beginnings
         self._forward = forward
         self._backward = backward
         self._present = present
+        self._wanted: list[_Wanted] = []
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def write(self, rows: Sequence[StoredEvent]) -> None:
         """``rows`` must fit one batch: see :func:`chunks`."""
-        await self._bridge.write(batch_of([(self._insert, row_values(row)) for row in rows]))
+        await self._bridge.write(batch_of(bind_packed(self._insert, packed(row)) for row in rows))
 
     async def stream(self, stream: str) -> list[StoredEvent]:
         """What the index holds of a stream, by version; two of one version where it holds two."""
-        found: list[StoredEvent] = []
-        after = 0
-        while True:
-            page = [StoredEvent(*row) for row in await self._bridge.execute(self._forward, (stream, after, PAGE))]
-            if len(page) < PAGE:
-                return found + page
+        # What is asked for in one turn of the loop is read together: commands come in bursts, and a read costs more than a row.
+        loop = asyncio.get_running_loop()
+        if not self._wanted:
+            loop.call_soon(self._read_wanted)
+        future: asyncio.Future[list[StoredEvent]] = loop.create_future()
+        self._wanted.append((stream, future))
+        found = await future
+        page = found if len(found) == _BEGINNING else []
+        while page:
             # The last version may go on on the next page, so it is read again with it.
             after = page[-1].version - 1
-            found += [row for row in page if row.version <= after]
+            rows = await self._bridge.execute(self._forward, (stream, after, PAGE))
+            page = [StoredEvent(*row) for row in rows]
+            found = [row for row in found if row.version <= after] + page
+            if len(page) < PAGE:
+                break
+        return found
+
+    def _read_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        for start in range(0, len(wanted), _STREAMS):
+            task = asyncio.create_task(self._read(wanted[start : start + _STREAMS]))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+
+    async def _read(self, wanted: Sequence[_Wanted]) -> None:
+        found: dict[str, list[StoredEvent]] = {stream: [] for stream, _ in wanted}
+        try:
+            for row in await self._bridge.execute(self._beginnings, (list(found), _BEGINNING)):
+                stored = StoredEvent(*row)
+                found[stored.stream].append(stored)
+        except UnavailableError as error:
+            for _, future in wanted:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for stream, future in wanted:
+            if not future.done():
+                future.set_result(found[stream])
 
     async def newest(self, stream: str, limit: int) -> list[StoredEvent]:
         """The ``limit`` rows of the highest versions, by version."""
@@ -93,6 +134,7 @@ async def open_index(bridge: Bridge, keyspace: str) -> StreamIndex:
     return StreamIndex(
         bridge,
         insert=await bridge.prepare(f"INSERT INTO {table} ({columns}) VALUES ({marks})"),
+        beginnings=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream IN ? PER PARTITION LIMIT ?"),
         forward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? AND version > ? LIMIT ?"),
         backward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? {order} LIMIT ?"),
         present=await bridge.prepare(f"SELECT {key} FROM {table} WHERE stream IN ? AND version >= ? AND version <= ?"),

@@ -144,7 +144,7 @@ class CassandraLog:
     ) -> None:
         self._bridge = bridge
         self._identity = meta.identity
-        self._shards = shards
+        self.shards = shards
         self._appenders = appenders
         self._copiers = copiers
         self._dispatcher = dispatcher
@@ -186,17 +186,24 @@ class CassandraLog:
     async def destroy_key(self, subject: str) -> None:
         self._require_open()
         await self._ring.destroy(subject)
-        for shard in self._shards:
+        for shard in self.shards:
             shard.view.drop_subject(subject)
+
+    async def indexed(self) -> None:
+        """Returns when all that this process has appended so far is in the index."""
+        await asyncio.gather(*(copier.idle() for copier in self._copiers))
 
     def _require_open(self) -> None:
         if self._closing:
             raise UnavailableError("the log is closed")
 
     async def _pulse(self) -> None:
-        """While the store is away nobody waits for the driver's own time-outs, and nothing new is sent."""
+        """Bounds waits: each command's by its deadline, and while the store is away everyone's, for then nothing is sent."""
         while True:
             await asyncio.sleep(_PULSE_SECONDS)
+            now = time.monotonic()
+            for appender in self._appenders:
+                appender.expire(now)
             if self._bridge.away:
                 self._bridge.give_up()
                 for appender in self._appenders:
@@ -223,7 +230,7 @@ class CassandraLog:
         await asyncio.gather(*(appender.idle() for appender in self._appenders))
         # What is left uncopied the next owner of the shard mends.
         if not self._bridge.away:
-            await asyncio.gather(*(copier.idle() for copier in self._copiers))
+            await self.indexed()
 
 
 def _report(task: "asyncio.Task[None]") -> None:

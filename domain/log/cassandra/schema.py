@@ -16,7 +16,7 @@ SHARDS: Final = 8
 SEGMENT_SIZE: Final = 8192
 _NAME: Final = "log"
 
-_TYPES: Final[Mapping[str, str]] = {
+COLUMN_TYPES: Final[Mapping[str, str]] = {
     "generation": "int",
     "shard": "int",
     "position": "bigint",
@@ -69,7 +69,7 @@ def keys_keyspace(keyspace: str) -> str:
 
 def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[str]:
     replication = f"{{'class': 'NetworkTopologyStrategy', '{data_centre}': {replication_factor}}}"
-    columns = ", ".join(f"{name} {_TYPES[name]}" for name in COLUMNS)
+    columns = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in COLUMNS)
     keys = keys_keyspace(keyspace)
     for name in (keyspace, keys):
         yield f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {replication}"

@@ -232,9 +232,12 @@ class Shard:
             missing.append(stream)
         if missing:
             try:
-                async with asyncio.TaskGroup() as group:
-                    for stream in missing:
-                        group.create_task(self._acquire(stream, entries))
+                if len(missing) == 1:
+                    await self._acquire(missing[0], entries)
+                else:
+                    async with asyncio.TaskGroup() as group:
+                        for stream in missing:
+                            group.create_task(self._acquire(stream, entries))
             except BaseExceptionGroup as errors:
                 self.release(entries)
                 raise errors.exceptions[0] from None

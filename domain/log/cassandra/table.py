@@ -3,16 +3,18 @@
 Every write to it is conditional on its segment's head, and nothing else ever touches it.
 """
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 from domain.log.batching import room_after, segment_of
-from domain.log.cassandra.driver import UNSET, Bridge, Query, Statement, batch_of
+from domain.log.cassandra.driver import UNSET, Bridge, Query, Statement, batch_of, bind, bind_packed
 from domain.log.cassandra.metrics import HOLES
-from domain.log.cassandra.schema import Meta
+from domain.log.cassandra.schema import COLUMN_TYPES, Meta
 from domain.log.codec import COLUMNS, StoredEvent
 from domain.log.port import MAX_COMMAND_EVENTS
 
@@ -46,24 +48,20 @@ def contiguous(rows: Sequence[StoredEvent], after: int) -> list[StoredEvent]:
     return run
 
 
-def row_values(row: StoredEvent) -> list[object]:
+_PACKERS: Final[Mapping[str, Callable[[Any], bytes]]] = {
+    "int": struct.Struct(">i").pack,
+    "bigint": struct.Struct(">q").pack,
+    "text": str.encode,
+    "blob": bytes,
+}
+_PACK: Final = tuple(_PACKERS[COLUMN_TYPES[name]] for name in COLUMNS)
+_pack_int: Final = _PACKERS["int"]
+
+
+def packed(row: StoredEvent) -> list[object]:
     """What an insert of all COLUMNS binds, in their order."""
     return [
-        row.generation,
-        row.shard,
-        row.position,
-        row.stream,
-        row.version,
-        row.event_id,
-        row.type,
-        row.schema_version,
-        row.payload,
-        UNSET if row.sealed is None else row.sealed,
-        UNSET if row.subject is None else row.subject,
-        row.metadata,
-        row.occurred_at,
-        row.recorded_at,
-        row.attempt_id,
+        UNSET if value is None else pack(value) for pack, value in zip(_PACK, msgspec.structs.astuple(row), strict=True)
     ]
 
 
@@ -150,8 +148,9 @@ class LogTable:
         # The first batch of a segment finds no partition there.
         head = before if before % size else None
         move = (last.position, first.generation, first.shard, segment, head)
-        insert = self._statements.insert
-        return batch_of([(self._statements.move, move), *((insert, [*row_values(row), segment]) for row in rows)])
+        insert, last_value = self._statements.insert, _pack_int(segment)
+        inserts = (bind_packed(insert, [*packed(row), last_value]) for row in rows)
+        return batch_of([bind(self._statements.move, move), *inserts])
 
     async def append(self, statement: Statement) -> bool:
         """Whether it was applied, as the store says: False proves nothing (log.md R3)."""
