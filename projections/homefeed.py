@@ -60,11 +60,16 @@ async def home_page(
     # The newest ``kept`` rows are never trimmed, and a timeline that was touched this week is not dropped within the hour.
     settled = _overread(window.first) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
     page: Page[FeedItem] | None = None
-    if window.after is None or str(window.after.sort) > timeline.floor:
+    if _reaches(timeline, window):
         page = await _pushed(documents, timeline, pulled, window, settled=settled)
     if page is None:
         page = await _merged(documents, viewer, window)
     return HomePage(page, FeedState.READY, tend)
+
+
+def _reaches(timeline: Timeline, window: Window) -> bool:
+    """Whether the timeline has something to say about the window, which may begin below its floor."""
+    return timeline.ready and (window.after is None or str(window.after.sort) > timeline.floor)
 
 
 async def tend_home(
@@ -119,7 +124,7 @@ async def _pushed(
     else:
         sight, again = await asyncio.gather(wanted.read(documents), get_timelines(documents, [timeline.owner]))
         standing = again.get(timeline.owner)
-        if standing is None or standing.epoch != timeline.epoch or not standing.ready:
+        if standing is None or standing.epoch != timeline.epoch or not _reaches(standing, window):
             return None
         floor = standing.floor
         exhausted = exhausted or entries[-1].key < floor

@@ -136,13 +136,14 @@ async def push(documents: Documents, entry: FeedEntry, cause: Cause, limits: Hom
 
 async def _push_to(documents: Documents, owners: Sequence[str], entry: FeedEntry, now: int, limits: HomeLimits) -> None:
     timelines = [timeline for timeline in (await get_timelines(documents, owners)).values() if timeline.live]
-    # ``now`` is the event's own time: catching up, a worker drops nobody who was active then.
-    idle = [timeline for timeline in timelines if timeline.touched_at < now - limits.active]
-    for timeline in idle:
-        await drop(documents, timeline, limits)
-    reached = [timeline for timeline in timelines if timeline not in idle and entry.key >= timeline.floor]
+    reached = [timeline for timeline in timelines if entry.key >= timeline.floor]
     if reached:
         await documents.put(TIMELINE_ROWS, [_row(timeline, entry) for timeline in reached])
+    for timeline in timelines:
+        # After the row is there: the owner may come back at this very moment. ``now`` is the event's own time, so that a worker that is catching up
+        # drops nobody who was active then.
+        if timeline.touched_at < now - limits.active:
+            await drop(documents, timeline, limits)
     for timeline in reached:
         # Each push looks at some timelines only, by turns: counting costs more than a row.
         if crc32(f"{timeline.owner}{entry.key}".encode()) % limits.trim_every == 0:
@@ -155,6 +156,9 @@ async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> 
     if await documents.count(TIMELINE_ROWS, "by_owner", [timeline.owner], cap + 1) <= cap:
         return
     rows = await documents.page(TIMELINE_ROWS, "by_owner", [timeline.owner], limit=limits.kept, reverse=True)
+    if len(rows) < limits.kept:
+        # It was dropped meanwhile.
+        return
     floor = str(rows[-1].sort)
     if await _update(documents, timeline, floor=floor):
         await _remove_rows(documents, timeline, floor, limits)

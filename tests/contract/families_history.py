@@ -1,0 +1,299 @@
+"""Histories of a small world, and an oracle: what every list must show after them, computed from plain sets and never from documents."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from domain.envelope import Metadata, Recorded
+from domain.events import (
+    AccountPrivate,
+    AccountRegistered,
+    Event,
+    Followed,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostLiked,
+    PostPrivate,
+    PostReposted,
+    PostUnliked,
+    RepostUndone,
+    Unfollowed,
+)
+
+SHARDS: Final = 3
+PEOPLE: Final = ("ada", "bob", "cyd", "dee", "eve", "fay")
+FORGOTTEN: Final = "fay"
+"""Her key is destroyed: whatever she typed reads as redacted, and rules hide her."""
+VISIBILITIES: Final = ("PUBLIC", "PUBLIC", "PUBLIC", "UNLISTED", "FOLLOWERS", "DIRECT")
+TAGS: Final = ((), ("tea",), ("tea", "rain"), ("rain",))
+WEEK: Final = 7 * 86_400_000_000
+START: Final = 1_700_000_000_000_000
+
+Action = tuple[int, int, int, int]
+"""(which, who, what, how): numbers, so that any four of them are an action and a failing history shrinks."""
+
+
+@dataclass
+class Post:
+    id: str
+    author: str
+    visibility: str
+    sort_at: int
+    tags: tuple[str, ...]
+    mentions: tuple[str, ...]
+    parent: "Post | None"
+    revision: int = 1
+    deleted: bool = False
+
+
+@dataclass
+class World:
+    """Makes valid events out of actions, and remembers what is so."""
+
+    posts: dict[str, Post] = field(default_factory=dict)
+    follows: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
+    reposts: dict[tuple[str, str], int] = field(default_factory=dict)
+    likes: set[tuple[str, str]] = field(default_factory=set)
+    log: list[Recorded] = field(default_factory=list)
+    now: int = START
+
+    def __post_init__(self) -> None:
+        for person in PEOPLE:
+            private = None
+            if person != FORGOTTEN:
+                private = AccountPrivate(handle=person, email="", password_hash="", display_name=person.title())
+            registered = AccountRegistered(
+                account=person, handle_claim="", email_claim="", email_claim_stream="", private=private
+            )
+            self._record(person, f"account-{person}", registered)
+
+    def _record(self, shard_of: str, stream: str, event: Event, late: int = 0) -> int:
+        """Appends an event to the shard of a person; its sort time, ``late`` microseconds before it was recorded."""
+        self.now += 1_000_000
+        shard = PEOPLE.index(shard_of) % SHARDS
+        recorded = Recorded(
+            event_id=f"event-{len(self.log)}",
+            stream=stream,
+            version=1 + sum(other.stream == stream for other in self.log),
+            event=event,
+            metadata=Metadata(command_id=f"command-{len(self.log)}"),
+            occurred_at=self.now - late,
+            recorded_at=self.now,
+            attempt_id="",
+            generation=1,
+            shard=shard,
+            position=1 + sum(other.shard == shard for other in self.log),
+        )
+        self.log.append(recorded)
+        return recorded.sort_at
+
+    def act(self, action: Action) -> None:
+        which, who, what, how = action
+        person, other = PEOPLE[who % len(PEOPLE)], PEOPLE[what % len(PEOPLE)]
+        posts = list(self.posts.values())
+        # Mostly the newest: what happens to one post over and over is where orders matter.
+        post = posts[-1 - what % min(len(posts), 8)] if posts else None
+        acts = (self._post, self._post, self._post, self._follow, self._follow, self._unfollow, self._sleep)
+        on_post = (
+            self._reply,
+            self._reply,
+            self._repost,
+            self._repost,
+            self._undo,
+            self._like,
+            self._edit,
+            self._delete,
+        )
+        place = which % (len(acts) + len(on_post))
+        if place < len(acts):
+            acts[place](person, other, how)
+        elif post is not None:
+            on_post[place - len(acts)](person, post, how)
+
+    def _sleep(self, _: str, __: str, how: int) -> None:
+        if how % 8 == 0:
+            self.rest()
+        else:
+            self.now += 3_600_000_000
+
+    def rest(self) -> None:
+        """So long that nobody counts as active."""
+        self.now += WEEK + 1
+
+    def say(self, person: str, times: int = 1) -> None:
+        """Plain public posts."""
+        for _ in range(times):
+            self._create(person, 1, None, ())
+
+    def answer(self, person: str, post: str) -> None:
+        self._create(person, 1, self.posts[post], ())
+
+    def follow(self, person: str, other: str) -> None:
+        self._follow(person, other, 1)
+
+    def unfollow(self, person: str, other: str) -> None:
+        self._unfollow(person, other, 0)
+
+    def repost(self, person: str, post: str) -> None:
+        self._repost(person, self.posts[post], 0)
+
+    def undo(self, person: str, post: str) -> None:
+        self._undo(person, self.posts[post], 0)
+
+    def _create(self, author: str, how: int, parent: Post | None, mentions: tuple[str, ...]) -> None:
+        id_ = f"post{len(self.posts)}"
+        tags = TAGS[how % len(TAGS)]
+        event = PostCreated(
+            post=id_,
+            author=author,
+            visibility=VISIBILITIES[how % len(VISIBILITIES)],
+            reply_to=parent.id if parent else None,
+            reply_to_author=parent.author if parent else None,
+            root=parent.id if parent else id_,
+            mentions=mentions,
+            tags=tags,
+            private=None if author == FORGOTTEN else PostPrivate(text=f"text of {id_}"),
+        )
+        # Some posts come from an import: they belong far down in feeds that have been read already.
+        late = how * 1_500_000 if how % 5 == 0 else 0
+        sort_at = self._record(author, f"post-{id_}", event, late)
+        self.posts[id_] = Post(id_, author, event.visibility, sort_at, tags, mentions, parent)
+
+    def _post(self, person: str, other: str, how: int) -> None:
+        self._create(person, how, None, (other,) if how % 3 == 0 else ())
+
+    def _reply(self, person: str, post: Post, how: int) -> None:
+        if not post.deleted:
+            self._create(person, how, post, ())
+
+    def _follow(self, person: str, other: str, how: int) -> None:
+        pair, reposts = (person, other), how % 4 != 0
+        standing = self.follows.get(pair)
+        if person == other or (standing is not None and standing[1] == reposts):
+            return
+        event = Followed(follower=person, followee=other, reposts=reposts, renewed=standing is not None)
+        sort_at = self._record(other, f"follow-{person}-{other}", event)
+        self.follows[pair] = (standing[0] if standing else sort_at, reposts)
+
+    def _unfollow(self, person: str, other: str, _: int) -> None:
+        if self.follows.pop((person, other), None) is not None:
+            self._record(other, f"follow-{person}-{other}", Unfollowed(follower=person, followee=other))
+
+    def _repost(self, person: str, post: Post, _: int) -> None:
+        allowed = post.visibility in ("PUBLIC", "UNLISTED") or (
+            post.visibility == "FOLLOWERS" and post.author == person
+        )
+        if allowed and not post.deleted and (person, post.id) not in self.reposts:
+            event = PostReposted(actor=person, post=post.id, author=post.author)
+            self.reposts[person, post.id] = self._record(person, f"repost-{person}-{post.id}", event)
+
+    def _undo(self, person: str, post: Post, _: int) -> None:
+        if self.reposts.pop((person, post.id), None) is not None:
+            event = RepostUndone(actor=person, post=post.id, author=post.author)
+            self._record(person, f"repost-{person}-{post.id}", event)
+
+    def _like(self, person: str, post: Post, _: int) -> None:
+        liked, stream = (person, post.id) in self.likes, f"reaction-{post.id}-{person}"
+        if liked:
+            self.likes.remove((person, post.id))
+            self._record(post.author, stream, PostUnliked(post=post.id, author=post.author, actor=person))
+        else:
+            self.likes.add((person, post.id))
+            self._record(post.author, stream, PostLiked(post=post.id, author=post.author, actor=person))
+
+    def _edit(self, _: str, post: Post, how: int) -> None:
+        if post.deleted:
+            return
+        tags, post.revision = TAGS[how % len(TAGS)], post.revision + 1
+        event = PostEdited(
+            post=post.id,
+            author=post.author,
+            visibility=post.visibility,
+            sort_at=post.sort_at,
+            revision=post.revision,
+            mentions=post.mentions,
+            tags=tags,
+            tags_removed=tuple(tag for tag in post.tags if tag not in tags),
+            private=None if post.author == FORGOTTEN else PostPrivate(text=f"edit {post.revision} of {post.id}"),
+        )
+        self._record(post.author, f"post-{post.id}", event)
+        post.tags = tags
+
+    def _delete(self, _: str, post: Post, __: int) -> None:
+        if not post.deleted:
+            parent = post.parent.id if post.parent else None
+            event = PostDeleted(post=post.id, author=post.author, reply_to=parent, tags=post.tags)
+            self._record(post.author, f"post-{post.id}", event)
+            post.deleted = True
+
+
+def random_actions(rng: random.Random, length: int) -> Sequence[Action]:
+    return [(rng.randrange(15), rng.randrange(6), rng.randrange(48), rng.randrange(48)) for _ in range(length)]
+
+
+class Oracle:
+    """What lists show, from the world's plain facts."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def visible(self, viewer: str | None, post: Post) -> bool:
+        if post.author == FORGOTTEN or post.deleted:
+            return False
+        if post.visibility in ("PUBLIC", "UNLISTED") or viewer == post.author or viewer in post.mentions:
+            return True
+        return post.visibility == "FOLLOWERS" and (viewer, post.author) in self._world.follows
+
+    def _items(self) -> Iterator[tuple[int, str, str, Post]]:
+        """(sort time, item, whose, post) of all feeds."""
+        for post in self._world.posts.values():
+            if post.visibility != "DIRECT":
+                yield post.sort_at, post.id, post.author, post
+        for (actor, id_), at in self._world.reposts.items():
+            yield at, f"{actor}-{id_}", actor, self._world.posts[id_]
+
+    def home(self, viewer: str) -> list[str]:
+        follows = self._world.follows
+        found = []
+        for at, item, who, post in self._items():
+            if not self.visible(viewer, post) or who == FORGOTTEN:
+                continue
+            if who != viewer:
+                if (viewer, who) not in follows:
+                    continue
+                if item != post.id and not follows[viewer, who][1]:
+                    continue
+                to = post.parent.author if post.parent and item == post.id else None
+                if to is not None and to not in (viewer, who) and (viewer, to) not in follows:
+                    continue
+            found.append((at, item))
+        return [item for _, item in sorted(found, reverse=True)]
+
+    def author(self, viewer: str | None, author: str, *, replies: bool) -> list[str]:
+        found = [
+            (at, item)
+            for at, item, who, post in self._items()
+            if who == author != FORGOTTEN
+            and self.visible(viewer, post)
+            and (replies or post.parent is None or item != post.id)
+        ]
+        return [item for _, item in sorted(found, reverse=True)]
+
+    def hashtag(self, viewer: str | None, tag: str) -> list[str]:
+        tagged = [post for post in self._world.posts.values() if tag in post.tags and post.visibility == "PUBLIC"]
+        found = [(post.sort_at, post.id) for post in tagged if self.visible(viewer, post)]
+        return [item for _, item in sorted(found, reverse=True)]
+
+    def replies(self, viewer: str | None, parent: str) -> list[str]:
+        own = [post for post in self._world.posts.values() if post.parent and post.parent.id == parent]
+        return [post.id for post in sorted(own, key=lambda post: (post.sort_at, post.id)) if self.visible(viewer, post)]
+
+    def following(self, person: str) -> list[str]:
+        found = [(at, whom) for (who, whom), (at, _) in self._world.follows.items() if who == person != whom]
+        return [whom for _, whom in sorted(found, reverse=True) if whom != FORGOTTEN]
+
+    def followers(self, person: str) -> list[str]:
+        found = [(at, who) for (who, whom), (at, _) in self._world.follows.items() if whom == person]
+        return [who for _, who in sorted(found, reverse=True) if who != FORGOTTEN]
