@@ -19,6 +19,7 @@ from api.server import Server, listen, url_of
 from api.services import Services, open_services, system_now
 from api.settings import Settings, load_settings
 from api.workers import running_workers
+from projections.runtime.lag import projection_status
 
 PASSWORD = "correct horse battery"
 
@@ -209,6 +210,18 @@ async def _working(services: Services, workers: bool) -> AsyncIterator[Services]
         return
     async with running_workers(services) as working:
         yield working
+
+
+async def settled(served: Product) -> None:
+    """Returns when every fold and reactor has come to the head of the log."""
+    services = served.services
+    assert services.runtime is not None
+    async with asyncio.timeout(20):
+        behind = True
+        while behind:
+            await asyncio.sleep(0.01)
+            statuses = await projection_status(services.log, services.documents, services.runtime.names)
+            behind = any(status.lag_events for status in statuses)
 
 
 async def _answering(sock: socket.socket) -> None:
