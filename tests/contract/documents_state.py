@@ -121,6 +121,10 @@ async def test_a_part_that_takes_no_effect_makes_no_object(documents: Documents)
     await documents.apply(STATE, [doc("d", 0, (1, LIKED), (2, Change(unset=("counts",))))])
     await documents.apply(STATE, [doc("d", 0, (1, LIKED), (2, Change(unset=("counts",))), (3, put(a=1)))])
     assert await one(documents, "d") == {"a": 1}
+    await documents.apply(STATE, [doc("e", 1, (1, LIKED))])
+    await documents.apply(STATE, [doc("e", 0, (1, Change(unset=("counts",))))])
+    await documents.apply(STATE, [doc("e", 1, (1, LIKED), (2, inc(n=1)))])
+    assert await one(documents, "e") == {"n": 1}
 
 
 async def test_a_position_without_changes_raises_the_guard(documents: Documents) -> None:

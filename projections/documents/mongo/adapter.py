@@ -151,8 +151,6 @@ class MongoDocuments:
 
     async def set_meta(self, key: str, value: Document) -> None:
         await self._control.set_meta(key, value)
-        if key == VERSIONS:
-            self._versions = value
 
     async def ping(self) -> None:
         async with self._connection.call(PING_SECONDS):

@@ -155,8 +155,6 @@ class SqliteDocuments:
 
     async def set_meta(self, key: str, value: Document) -> None:
         await self._store.write(partial(control.set_meta, key=key, value=value))
-        if key == VERSIONS:
-            self._versions = value
 
     async def ping(self) -> None:
         self._versions = await self.get_meta(VERSIONS)
