@@ -212,6 +212,13 @@ async def _working(services: Services, workers: bool) -> AsyncIterator[Services]
         yield working
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Returns when it holds; TimeoutError where it does not within ten seconds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 (there is nothing to be told by)
+            await asyncio.sleep(0.005)
+
+
 async def settled(served: Product) -> None:
     """Returns when every fold and reactor has come to the head of the log."""
     services = served.services

@@ -1,0 +1,302 @@
+"""The live home over real sockets: no gap, nothing twice, the page's own rules, an end that is told, and nothing left behind."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.live.home import home_stream
+from api.live.inbox import Delivery, Inbox
+from api.services import system_now
+from projections.signals import Signal, SignalKind, sweep_signals
+from tests.product_kit import PASSWORD, Person, Product, Stream, embedded_settings, product, settled, until
+
+HOME = "query H($first: Int) { viewer { homeFeed(first: $first) { liveCursor nodes { id } } } }"
+LIVE = """subscription L($after: String) { homeFeed(after: $after) { __typename
+  ... on FeedItemAdded { cursor item { id reason { ... on RepostReason { by { handle } } } post { ... on Post { id text } } } }
+  ... on FeedItemUpdated { cursor item { id post { ... on Post { id text } } } }
+  ... on FeedItemRemoved { cursor item { id post { __typename ... on PostTombstone { id reason } ... on Post { id } } } }
+  ... on Lagged { cursor count } } }"""
+
+
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Product]:
+    async with product(embedded_settings(tmp_path_factory.mktemp("live"))) as running:
+        yield running
+
+
+_names = iter(range(10_000))
+
+
+async def people(served: Product, count: int) -> list[Person]:
+    """New ones for each test, so that tests do not hear of one another."""
+    return [await served.register(f"person_{next(_names)}") for _ in range(count)]
+
+
+async def live_cursor(person: Person) -> str:
+    cursor: str = (await person.ask(HOME, first=1))["viewer"]["homeFeed"]["liveCursor"]
+    return cursor
+
+
+async def event(stream: Stream) -> dict[str, Any]:
+    data = await stream.next()
+    assert data is not None, stream.errors
+    found: dict[str, Any] = data["homeFeed"]
+    return found
+
+
+async def texts(stream: Stream, upto: str) -> list[str]:
+    """The texts of what is added, up to and with the one that says ``upto``."""
+    found: list[str] = []
+    while upto not in found:
+        got = await event(stream)
+        assert got["__typename"] == "FeedItemAdded"
+        found.append(got["item"]["post"]["text"])
+    return found
+
+
+async def test_a_stream_that_is_cut_again_and_again_has_no_gap_and_nothing_twice(served: Product) -> None:
+    ann, bea, cas, bob = await people(served, 4)
+    for author in (ann, bea, cas):
+        await bob.done("followUser", userId=author.id)
+    cursor = await live_cursor(bob)
+    draw = random.Random(4)
+
+    async def write(author: Person) -> list[str]:
+        return [await author.post(f"{author.handle} says {number}") for number in range(25)]
+
+    writing = [asyncio.create_task(write(author)) for author in (ann, bea, cas)]
+    seen: list[str] = []
+    while len(seen) < 75:
+        async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+            for _ in range(min(draw.randint(0, 7), 75 - len(seen))):
+                got = await event(stream)
+                cursor = got["cursor"]
+                seen.append(got["item"]["post"]["id"])
+    written = [await task for task in writing]
+    assert sorted(seen) == sorted(post for own in written for post in own)
+    for own in written:
+        assert [post for post in seen if post in own] == own
+
+
+async def test_a_page_and_the_stream_from_its_cursor_hold_everything(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    writing = asyncio.create_task(_write(ann, 40))
+    await asyncio.sleep(0.1)
+    bob.token = None
+    page = (await bob.ask(HOME, first=100))["viewer"]["homeFeed"]
+    on_page = {item["id"] for item in page["nodes"]}
+    posts = await writing
+    async with served.stream(LIVE, {"after": page["liveCursor"]}, bob.access) as stream:
+        streamed: list[str] = []
+        while f"i_{posts[-1][2:]}" not in streamed:
+            streamed.append((await event(stream))["item"]["id"])
+    assert on_page | set(streamed) == {f"i_{post[2:]}" for post in posts}
+    assert len(streamed) == len(set(streamed))
+
+
+async def _write(author: Person, count: int) -> list[str]:
+    return [await author.post(f"{number}") for number in range(count)]
+
+
+async def test_a_follow_and_an_unfollow_count_at_once(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    async with served.stream(LIVE, {"after": await live_cursor(bob)}, bob.access) as stream:
+        await ann.post("before")
+        await bob.done("followUser", userId=ann.id)
+        await ann.post("while")
+        assert await texts(stream, "while") == ["while"]
+        await bob.done("unfollowUser", userId=ann.id)
+        await ann.post("after")
+        await bob.post("my own")
+        assert await texts(stream, "my own") == ["my own"]
+
+
+async def test_a_follow_counts_in_what_was_missed_too(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    cursor = await live_cursor(bob)
+    await bob.done("followUser", userId=ann.id)
+    await ann.post("while nobody listened")
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        assert await texts(stream, "while nobody listened") == ["while nobody listened"]
+
+
+async def test_the_stream_has_the_rules_of_the_page(served: Product) -> None:
+    ann, bob, friend, stranger = await people(served, 4)
+    for person in (ann, friend):
+        await bob.done("followUser", userId=person.id)
+    theirs = {person.handle: await person.post("a beginning") for person in (bob, friend, stranger)}
+    cursor = await live_cursor_after(bob, friend, stranger)
+    await ann.post("to the stranger", replyTo=theirs[stranger.handle])
+    await ann.post("to the friend", replyTo=theirs[friend.handle])
+    await ann.post("to bob", replyTo=theirs[bob.handle])
+    await ann.post("for mentioned people", visibility="DIRECT")
+    await ann.post("for followers", visibility="FOLLOWERS")
+    await ann.done("repost", postId=theirs[stranger.handle])
+    await bob.done("followUser", userId=ann.id, reposts=False)
+    await ann.done("undoRepost", postId=theirs[stranger.handle])
+    await ann.done("repost", postId=theirs[friend.handle])
+    await ann.post("the end")
+    await settled(served)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        heard = [await event(stream)]
+        while heard[-1]["item"]["post"].get("text") != "the end":
+            heard.append(await event(stream))
+    told = [(got["__typename"], got["item"]["post"].get("text")) for got in heard]
+    assert told == [
+        ("FeedItemAdded", "to the friend"),
+        ("FeedItemAdded", "to bob"),
+        ("FeedItemAdded", "for followers"),
+        ("FeedItemRemoved", None),
+        ("FeedItemAdded", "the end"),
+    ]
+    bob.token = ann.token
+    page = (await bob.ask(HOME, first=4))["viewer"]["homeFeed"]["nodes"]
+    added = [got["item"]["id"] for got in reversed(heard) if got["__typename"] == "FeedItemAdded"]
+    assert [item["id"] for item in page] == added
+
+
+async def live_cursor_after(person: Person, *others: Person) -> str:
+    """A live cursor behind everything that these have done."""
+    await settled(person.product)
+    return await live_cursor(person)
+
+
+async def test_what_changes_and_goes_is_told(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    await settled(served)
+    async with served.stream(LIVE, {"after": await live_cursor(bob)}, bob.access) as stream:
+        post = await ann.post("first words")
+        added = await event(stream)
+        await ann.done("editPost", postId=post, text="second thoughts")
+        updated = await event(stream)
+        assert (updated["__typename"], updated["item"]["id"]) == ("FeedItemUpdated", added["item"]["id"])
+        assert updated["item"]["post"]["text"] == "second thoughts"
+        await ann.done("repost", postId=post)
+        again = await event(stream)
+        assert again["item"]["reason"] == {"by": {"handle": ann.handle}}
+        await ann.done("undoRepost", postId=post)
+        undone = await event(stream)
+        assert (undone["__typename"], undone["item"]["id"]) == ("FeedItemRemoved", again["item"]["id"])
+        assert undone["item"]["post"] == {"__typename": "Post", "id": post}
+        await ann.done("deletePost", postId=post)
+        removed = await event(stream)
+        assert (removed["__typename"], removed["item"]["id"]) == ("FeedItemRemoved", added["item"]["id"])
+        assert removed["item"]["post"] == {"__typename": "PostTombstone", "id": post, "reason": "DELETED"}
+
+
+async def test_a_live_item_comes_as_a_server_sent_event(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    headers = {"accept": "text/event-stream", **bob.headers}
+    body = {"query": LIVE, "variables": {"after": await live_cursor(bob)}}
+    async with served.client.stream("POST", "/graphql", json=body, headers=headers) as response:
+        lines = response.aiter_lines()
+        await ann.post("over HTTP alone")
+        async with asyncio.timeout(10):
+            found = [line async for line in _until_data(lines)]
+    assert "over HTTP alone" in found[-1]
+
+
+async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith("data: {"):
+            return
+
+
+async def test_a_stream_that_cannot_keep_up_is_told_how_much_it_missed(served: Product) -> None:
+    (bob,) = await people(served, 1)
+    viewer = served.services.access_tokens.verify(bob.access)
+    stream = home_stream(served.services, viewer, None)
+    pending = asyncio.ensure_future(anext(stream))
+    try:
+        inbox = await _attached(served, f"author:{bob.id[2:]}")
+        post = await bob.post("the only one that is there")
+        assert (await asyncio.wait_for(pending, 10)).item.post.post.id == post[2:]  # type: ignore[union-attr]
+        signal = Signal(kind=SignalKind.ITEM_ADDED, topics=("author:x",), post="x", item="x")
+        for position in range(2**50, 2**50 + 503):
+            inbox.offer(Delivery(0, position, (signal,), {}))
+        lagged = await asyncio.wait_for(anext(stream), 10)
+        assert type(lagged).__name__ == "Lagged"
+        assert lagged.count == 3  # type: ignore[union-attr]
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+    finally:
+        await stream.aclose()
+    assert served.services.live.idle
+
+
+async def _attached(served: Product, topic: str) -> Inbox:
+    """The inbox of who listens to this."""
+    topics = served.services.live._topics
+    await until(lambda: topic in topics)
+    return next(iter(topics[topic]))
+
+
+async def test_nothing_stays_of_a_client_that_is_gone(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    await settled(served)
+    before = len(asyncio.all_tasks())
+    for goodbye in ("complete", "close", "abort"):
+        async with served.stream(LIVE, {}, bob.access) as stream:
+            await _attached(served, f"author:{ann.id[2:]}")
+            if goodbye == "complete":
+                await stream.socket.send('{"type": "complete", "id": "1"}')
+                await _idle(served)
+            elif goodbye == "abort":
+                stream.socket.transport.abort()
+        await _idle(served)
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def _idle(served: Product) -> None:
+    await until(lambda: served.services.live.idle)
+
+
+class Clock:
+    """The system's, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return system_now() + self.ahead
+
+
+async def test_a_stream_ends_with_its_session_and_with_its_history(tmp_path: Path) -> None:
+    clock = Clock()
+    async with product(embedded_settings(tmp_path), now=clock) as served:
+        ann = await served.register("ann")
+        old = await live_cursor(ann)
+        async with served.stream(LIVE, {"after": old}, ann.access) as stream:
+            await ann.post("in time")
+            assert (await event(stream))["item"]["post"]["text"] == "in time"
+            clock.ahead = 601_000_000
+            session = await ann.product.ask(
+                "mutation S($i: SignInInput!) { signIn(input: $i) { session { accessToken } } }",
+                {"i": {"handleOrEmail": "ann", "password": PASSWORD}},
+            )
+            ann.access = session["data"]["signIn"]["session"]["accessToken"]
+            await ann.post("too late")
+            assert await stream.next() is None
+            assert [error["extensions"]["code"] for error in stream.errors] == ["EXPIRED"]
+        await _sweep(served)
+        async with served.stream(LIVE, {"after": old}, ann.access) as stream:
+            assert await stream.next() is None
+            assert [error["extensions"]["code"] for error in stream.errors] == ["CURSOR_TOO_OLD"]
+        async with served.stream(LIVE, {"after": await live_cursor(ann)}, ann.access) as stream:
+            await ann.post("a new beginning")
+            assert (await event(stream))["item"]["post"]["text"] == "a new beginning"
+
+
+async def _sweep(served: Product) -> None:
+    await settled(served)
+    for shard in range(served.services.log.identity.shards):
+        await sweep_signals(served.services.documents, shard, system_now() + 37 * 3_600_000_000)
