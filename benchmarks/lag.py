@@ -125,7 +125,7 @@ async def _plain_inserts(addresses: Addresses, running: Running) -> float:
         session = cluster.connect()
         keyspace = running.environment["LOG_URL"].rpartition("/")[2]
         session.execute(f"CREATE TABLE {keyspace}.floor (id uuid PRIMARY KEY, payload blob)")
-        insert = session.prepare(f"INSERT INTO {keyspace}.floor (id, payload) VALUES (?, ?)")  # noqa: S608 - our own name
+        insert = session.prepare(f"INSERT INTO {keyspace}.floor (id, payload) VALUES (?, ?)")
         for _ in range(300):
             at = time.perf_counter()
             await asyncio.to_thread(session.execute, insert, (uuid.uuid4(), b"x" * 300))
