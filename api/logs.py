@@ -37,6 +37,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_without_drivers_tracebacks)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
@@ -44,3 +45,10 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "cassandra", "pymongo", "asyncio", "websockets"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _without_drivers_tracebacks(record: logging.LogRecord) -> bool:
+    """A driver's traceback of a host that is away says no more than its message."""
+    if record.name.startswith("cassandra"):
+        record.exc_info = None
+    return True

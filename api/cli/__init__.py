@@ -5,13 +5,23 @@ from typing import Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from api.cli import doctor, migrate, schema, secrets, seed, serve, status, work
 from api.server import PortError
 from api.settings import SettingsError
 from api.stores import StoreError
+from domain.errors import UnavailableError
+from projections.runtime import CheckpointError
 
-EXIT_CODES: Final[dict[type[Exception], int]] = {SettingsError: 2, StoreError: 3, PortError: 4}
+EXIT_CODES: Final[dict[type[Exception], int]] = {
+    SettingsError: 2,
+    StoreError: 3,
+    CheckpointError: 3,
+    UnavailableError: 3,
+    PortError: 4,
+}
+INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="tidings",
@@ -34,8 +44,10 @@ def main() -> None:
     try:
         app()
     except tuple(EXIT_CODES) as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]tidings:[/] {error}", soft_wrap=True)
-        sys.exit(EXIT_CODES[type(error)])
+        Console(stderr=True, highlight=False).print(f"[bold red]tidings:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 __all__ = ["app", "main"]

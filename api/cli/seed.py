@@ -59,7 +59,7 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
     )
     password_hash = await services.passwords.hash(DEMO_PASSWORD)
     columns = (TextColumn("Loading {task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("accounts", total=world.size)
         # The seeder counts each phase from one; the bar goes through all of them.
         seeder = Seeder(

@@ -1,6 +1,6 @@
 """``tidings work``: folds and reactors, in as many processes as wanted."""
 
-from api.cli.running import begin, console, run, until_signalled
+from api.cli.running import begin, console, run, stopping
 from api.services import open_services
 from api.settings import Settings
 from api.workers import running_workers
@@ -12,6 +12,7 @@ def work() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    async with open_services(settings) as services, running_workers(services):
-        console.print("Working. Ctrl-C stops it.")
-        await until_signalled()
+    with stopping() as stop:
+        async with open_services(settings) as services, running_workers(services):
+            console.print("Working. Ctrl-C stops it.")
+            await stop.wait()

@@ -73,6 +73,7 @@ function adopt(result) {
 
 const base = GraphiQL.createFetcher({
   url: endpoint,
+  enableIncrementalDelivery: false,
   subscriptionUrl: `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${endpoint}`,
 });
 
@@ -80,12 +81,24 @@ async function fetcher(params, options) {
   const token = await freshToken();
   const headers = { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...options?.headers };
   const result = await base(params, { ...options, headers });
+  if (result?.[Symbol.asyncIterator]) return withErrorsShown(result);
   adopt(result);
   return result;
 }
 
+// GraphiQL shows results; a refused subscription, or a socket that closes, throws instead of giving one.
+async function* withErrorsShown(results) {
+  try {
+    yield* results;
+  } catch (error) {
+    const message = error instanceof CloseEvent ? `The connection was closed: ${error.code} ${error.reason}` : error?.message;
+    yield { errors: Array.isArray(error) ? error : [{ message: message ?? String(error) }] };
+  }
+}
+
 const TABS = [
-  `# Welcome. Run this first: you are then signed in, and the other tabs work.
+  `# Welcome. Run this first: it signs you in
+# for the other tabs.
 mutation Register {
   registerAccount(input: {
     handle: "ada_${Math.random().toString(36).slice(2, 7)}"
@@ -99,7 +112,7 @@ mutation Register {
   }
 }`,
   `mutation SignIn {
-  signIn(input: { handleOrEmail: "ada", password: "correct horse battery" }) {
+  signIn(input: { handleOrEmail: "${element("name").value || "ada"}", password: "${element("password").value || "correct horse battery"}" }) {
     account { id handle }
     session { accessToken refreshToken expiresAt }
     userErrors { code message }
@@ -124,7 +137,14 @@ mutation Register {
           sortAt
           post {
             __typename
-            ... on Post { id text createdAt author { handle displayName } counts { likes replies reposts } viewer { liked reposted } }
+            ... on Post {
+              id
+              text
+              createdAt
+              author { handle displayName }
+              counts { likes replies reposts }
+              viewer { liked reposted }
+            }
           }
         }
       }
@@ -132,19 +152,23 @@ mutation Register {
     }
   }
 }`,
-  `# Runs until you stop it: post something in another tab, or another window, and it arrives here.
+  `# Runs until you stop it. Post something from
+# another window: it arrives here.
 subscription LiveHomeFeed {
   homeFeed {
     __typename
     ... on FeedItemAdded {
       cursor
-      item { sortAt post { ... on Post { id text author { handle } } } }
+      item {
+        sortAt
+        post { ... on Post { id text author { handle } } }
+      }
     }
   }
 }`,
   `query Trends {
   trends(kind: TAG, first: 10) {
-    nodes { rank previousRank score name }
+    nodes { rank previousRank subject score startedAt }
   }
 }`,
 ];
@@ -175,7 +199,6 @@ ReactDOM.createRoot(element("graphiql")).render(
   React.createElement(GraphiQL, {
     fetcher,
     defaultTabs: TABS.map((query) => ({ query })),
-    defaultEditorToolsVisibility: true,
     shouldPersistHeaders: false,
     storage: GraphiQL.createLocalStorage?.({ namespace: "tidings" }),
   }),
