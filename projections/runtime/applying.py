@@ -32,14 +32,14 @@ def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
 
 
 def event_fault(error: BaseException) -> bool:
-    """Whether an error may be the event's own: not where the store is out of reach, the lease lost, or the family halted."""
-    return passing(error) and not isinstance(error, UnavailableError)
+    """Whether an error may be the event's own: not where the store is out of reach, the lease lost, the family halted, or memory short."""
+    return passing(error) and not isinstance(error, UnavailableError | MemoryError)
 
 
 class Slots:
     """What runs at once in one process. Slow work (fan-outs, commands) has slots by name, so that it takes none from anyone else."""
 
-    def __init__(self, quick: int = 8, slow: int = 4) -> None:
+    def __init__(self, quick: int = 16, slow: int = 4) -> None:
         self.quick = asyncio.Semaphore(quick)
         self._slow: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(slow))
 

@@ -46,13 +46,13 @@ class _Builder:
     weight: int = 0
 
     def take(self, recorded: Recorded) -> None:
-        """One event, whole or not at all. Raises LogError where the family must halt."""
+        """One event, whole or not at all. Raises LogError where the family must halt, MemoryError."""
         if recorded.stream in self.poisoned or self.parked(recorded):
             self.letters.append(Letter(recorded, Stage.PARKED))
             return
         try:
             operations = self.family.fold(recorded)
-        except LogError:
+        except (LogError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a fold raises stops this stream, not the others
             self.letters.append(Letter(recorded, Stage.FOLD, describe(error)))

@@ -21,6 +21,7 @@ DEAD_LETTERS: Final = Collection(
     shape=Shape.ROWS,
     fidelity=Fidelity.CACHE,
     indexes=(
+        Index("by_family", ("family",), "position"),
         Index("by_position", ("family", "shard"), "position"),
         # Only a stream's first dead letter has ``poison``.
         Index("poison", ("family", "shard"), "poison"),

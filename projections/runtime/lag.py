@@ -58,10 +58,10 @@ async def projection_status(
     heads = await asyncio.gather(*(log.head(shard) for shard in shards))
     stopped = await halted(documents, places)
     oldest = await _oldest(log, {(n, at) for (_, n), at in places.items() if at < heads[n]})
+    letters = await _dead_letters(documents, names, shards)
     now = clock()
 
-    async def status(name: str, shard: int, at: int) -> ProjectionStatus:
-        letters = await documents.count(DEAD_LETTERS, "by_position", (name, shard), DEAD_LETTERS_COUNTED)
+    def status(name: str, shard: int, at: int) -> ProjectionStatus:
         reason = stopped.get((name, shard), "")
         since = oldest.get((shard, at), now)
         return ProjectionStatus(
@@ -71,24 +71,39 @@ async def projection_status(
             head=heads[shard],
             lag_events=events_between(at, heads[shard]),
             lag_seconds=None if since is None else max(0, now - since) / 1e6,
-            state=State.HALTED if reason else State.DEGRADED if letters else State.LIVE,
-            dead_letters=letters,
+            state=State.HALTED if reason else State.DEGRADED if letters[name, shard] else State.LIVE,
+            dead_letters=letters[name, shard],
             reason=reason,
         )
 
-    return await asyncio.gather(*(status(name, shard, at) for (name, shard), at in places.items()))
+    return [status(name, shard, at) for (name, shard), at in places.items()]
+
+
+async def _dead_letters(
+    documents: Documents, names: Sequence[str], shards: Sequence[int]
+) -> Mapping[tuple[str, int], int]:
+    """Counted by shard only where a family has any at all: mostly none has."""
+    own = await asyncio.gather(*(documents.count(DEAD_LETTERS, "by_family", (name,), 1) for name in names))
+    counts = dict.fromkeys(((name, shard) for name in names for shard in shards), 0)
+    for name in (name for name, some in zip(names, own, strict=True) if some):
+        for shard in shards:
+            prefix = (name, shard)
+            counts[prefix] = await documents.count(DEAD_LETTERS, "by_position", prefix, DEAD_LETTERS_COUNTED)
+    return counts
 
 
 async def _oldest(log: EventLog, places: Iterable[tuple[int, int]]) -> Mapping[tuple[int, int], int | None]:
     """The recordedAt of the event after each (shard, checkpoint); None where it cannot be read."""
-    found: dict[tuple[int, int], int | None] = {}
-    for shard, after in places:
+
+    async def oldest(shard: int, after: int) -> int | None:
         try:
             events = await log.read(shard, after, 1)
         except LogError:
-            events = ()
-        found[shard, after] = events[0].recorded_at if events else None
-    return found
+            return None
+        return events[0].recorded_at if events else None
+
+    asked = list(places)
+    return dict(zip(asked, await asyncio.gather(*(oldest(shard, after) for shard, after in asked)), strict=True))
 
 
 class Stillness:

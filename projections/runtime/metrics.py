@@ -24,6 +24,8 @@ EVENTS: Final = Counter("tidings_projection_events", "Events that a family has f
 DEAD_LETTERS: Final = Counter(
     "tidings_projection_dead_letters", "Events that were parked instead of folded.", ["family", "shard"]
 )
+HALTS: Final = Counter("tidings_projection_halts", "Times that a family halted in a shard.", ["family", "shard"])
+"""A shard that is halted is tried again every minute: this grows for as long as it is."""
 RETRIES: Final = Counter("tidings_runtime_retries", "Tries that failed and were repeated.", ["what"])
 SWEEPS: Final = Counter("tidings_runtime_sweeps", "Runs of a housekeeping job.", ["sweeper", "outcome"])
 """``outcome`` is done or failed."""

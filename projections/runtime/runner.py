@@ -96,6 +96,7 @@ class Runner:
         name, shard = self._consumer.name, self._tail.shard
         reason = f"{describe(error)}: {error}"
         self._board.halt(name, shard, reason)
+        metrics.HALTS.labels(family=name, shard=shard).inc()
         _log.error("halted", family=name, shard=shard, after=self._checkpoint, reason=reason)
         # Other processes see it too.
         await persist(lambda: halts.record(self._documents, name, shard, self._checkpoint, reason), f"{name} {shard}")

@@ -45,7 +45,7 @@ class Tuning:
     operations: int = OPERATIONS
     window: int = WINDOW
     idle: float = IDLE
-    quick: int = 8
+    quick: int = 16
     slow: int = 4
 
 

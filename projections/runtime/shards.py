@@ -42,6 +42,7 @@ class ShardService:
         try:
             await asyncio.wait({keep, work}, return_when=asyncio.FIRST_COMPLETED)
             if keep.done():
+                keep.result()
                 return Ending.LOST
             return work.result()
         finally:
