@@ -83,7 +83,7 @@ class Seeder:
 
     @retry(
         retry=retry_if_exception_type((UnavailableError, OverloadedError, OutcomeUnknownError)),
-        wait=wait_exponential_jitter(initial=0.05, max=2),
+        wait=wait_exponential_jitter(multiplier=0.05, max=2),
         stop=stop_after_delay(60),
         reraise=True,
     )

@@ -177,16 +177,6 @@ async def test_work_stops_when_it_is_told_to(tmp_path: Path) -> None:
     assert await asyncio.wait_for(process.wait(), 15) == 0
 
 
-@pytest.mark.slow
-async def test_schema_file_is_what_the_code_gives(tmp_path: Path) -> None:
-    assert (await tidings(tmp_path, "schema", "--check"))[0] == 0
-    file = tmp_path / "schema.graphql"
-    assert (await tidings(tmp_path, "schema", "--check", "--file", str(file)))[0] == 1
-    assert (await tidings(tmp_path, "schema", "--file", str(file)))[0] == 0
-    assert (await tidings(tmp_path, "schema", "--check", "--file", str(file)))[0] == 0
-    assert (await tidings(tmp_path, "schema", "--print"))[1] == file.read_text()
-
-
 async def test_doctor_examines_and_lists(tmp_path: Path) -> None:
     code, said = await tidings(tmp_path, "doctor")
     assert code == 0
@@ -206,11 +196,3 @@ async def test_secrets_of_the_command_line_are_good_ones(tmp_path: Path) -> None
     assert code == 0
     variables = dict(line.split("=", 1) for line in said.split())
     assert (await tidings(tmp_path, "doctor", **variables))[0] == 0
-
-
-@pytest.mark.slow
-async def test_every_command_explains_itself(tmp_path: Path) -> None:
-    _, said = await tidings(tmp_path, "--help")
-    for command in re.findall(r"│ (\w+) ", said.split("Commands")[1]):
-        code, help_ = await tidings(tmp_path, command, "--help")
-        assert (code, "Usage" in help_) == (0, True), command

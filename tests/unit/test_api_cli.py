@@ -1,0 +1,40 @@
+"""What the command line says of itself, and the schema file that it keeps."""
+
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from api.cli import app
+from api.cli.schema import SCHEMA_FILE
+from api.schema.schema import schema
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def test_every_command_explains_itself() -> None:
+    said = RUNNER.invoke(app, ["--help"]).output
+    commands = re.findall(r"│ ([a-z]+) ", said.split("Commands")[1])
+    assert set(commands) == {"serve", "work", "migrate", "schema", "status", "doctor", "seed", "secrets"}
+    for command in commands:
+        help_ = RUNNER.invoke(app, [command, "--help"])
+        assert (help_.exit_code, "Usage" in help_.output) == (0, True), command
+
+
+def test_unknown_command_or_option_is_wrong_use() -> None:
+    assert RUNNER.invoke(app, ["server"]).exit_code == 2
+    assert RUNNER.invoke(app, ["serve", "--prot", "1"]).exit_code == 2
+
+
+def test_schema_file_is_what_the_code_gives(tmp_path: Path) -> None:
+    file = tmp_path / "schema.graphql"
+    assert RUNNER.invoke(app, ["schema", "--check", "--file", str(file)]).exit_code == 1
+    assert RUNNER.invoke(app, ["schema", "--file", str(file)]).exit_code == 0
+    assert RUNNER.invoke(app, ["schema", "--check", "--file", str(file)]).exit_code == 0
+    assert RUNNER.invoke(app, ["schema", "--print"]).output == file.read_text() == schema.as_str().rstrip() + "\n"
+    file.write_text(file.read_text() + "\n")
+    assert RUNNER.invoke(app, ["schema", "--check", "--file", str(file)]).exit_code == 1
+
+
+def test_schema_file_of_the_repository_is_up_to_date() -> None:
+    assert SCHEMA_FILE.read_text() == schema.as_str().rstrip() + "\n"
