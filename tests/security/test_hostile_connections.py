@@ -1,0 +1,112 @@
+"""Connections that send without end, slowly, or nothing: none holds more than a little memory, or for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from api import http, protocol
+from tests.edge_kit import Edge, edge, eventually
+
+
+@asynccontextmanager
+async def raw(served: Edge) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    host, port = served.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def sent_without_end(writer: asyncio.StreamWriter, part: bytes, most: int) -> int:
+    """How much the server took of ``most`` bytes before it closed the connection."""
+    taken = 0
+    try:
+        while taken < most:
+            writer.write(part)
+            await writer.drain()
+            taken += len(part)
+    except OSError:
+        pass
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 8_192),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-Many: a\r\n" * 800),
+        (b"GET /graphql?query=", b"a" * 8_192),
+    ],
+)
+async def test_head_without_end_is_cut_off(tmp_path: Path, start: bytes, part: bytes) -> None:
+    async with edge(tmp_path) as served, raw(served) as (reader, writer):
+        writer.write(start)
+        # The kernel's buffers take some megabytes more than the server reads.
+        assert await sent_without_end(writer, part, 64_000_000) < 64_000_000
+        try:
+            assert b" 431 " in await reader.read(64)
+        except ConnectionResetError:
+            pass
+        assert (await served.ask("{ hello }")).status_code == 200
+
+
+async def test_head_of_ordinary_size_is_taken_again_and_again_on_one_connection(tmp_path: Path) -> None:
+    async with edge(tmp_path) as served:
+        for _ in range(3):
+            answer = await served.client.get("/livez", headers={"x-long": "a" * 50_000})
+            assert answer.status_code == 200
+
+
+async def test_connection_that_does_not_end_its_head_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    async with edge(tmp_path) as served:
+        for start in (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n"):
+            async with raw(served) as (reader, writer):
+                writer.write(start)
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+        # A request that ended its head is not hurried.
+        assert (await served.ask('mutation { createThing(name: "slowly") }')).status_code == 200
+
+
+async def test_body_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.2)
+    async with edge(tmp_path) as served, raw(served) as (reader, writer):
+        head = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        writer.write(head + b'{"query": "')
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+        assert b"408" not in await asyncio.wait_for(reader.read(), 10)
+
+
+async def test_body_without_end_is_cut_off(tmp_path: Path) -> None:
+    async with edge(tmp_path) as served, raw(served) as (_, writer):
+        head = (
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        writer.write(head)
+        part = b"2000\r\n" + b" " * 8_192 + b"\r\n"
+        assert await sent_without_end(writer, part, 256_000_000) < 256_000_000
+        assert (await served.ask("{ hello }")).status_code == 200
+
+
+async def test_client_that_leaves_in_mid_body_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with edge(tmp_path) as served:
+        async with raw(served) as (_, writer):
+            head = (
+                b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+            )
+            writer.write(head + b'{"query": "')
+            await writer.drain()
+        await eventually(lambda: not served.server.server_state.tasks)
+        assert (await served.ask("{ hello }")).status_code == 200
+
+
+async def test_nonsense_is_400(tmp_path: Path) -> None:
+    async with edge(tmp_path) as served:
+        for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"HELO x\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+            async with raw(served) as (reader, writer):
+                writer.write(nonsense)
+                assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
