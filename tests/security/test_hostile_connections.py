@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,8 @@ async def test_head_without_end_is_cut_off(tmp_path: Path, start: bytes, part: b
         writer.write(start)
         # The kernel's buffers take some megabytes more than the server reads.
         assert await sent_without_end(writer, part, 64_000_000) < 64_000_000
-        try:
+        with suppress(ConnectionResetError):
             assert b" 431 " in await reader.read(64)
-        except ConnectionResetError:
-            pass
         assert (await served.ask("{ hello }")).status_code == 200
 
 
