@@ -125,7 +125,7 @@ async def test_what_the_server_refuses_is_not_taken_for_an_outage(
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("mongodb://127.0.0.1:{port}/tidings?connectTimeoutMS=100", "127.0.0.1:{port}/tidings"),
+        ("mongodb://127.0.0.1:{port}/tidings?appName=x", "127.0.0.1:{port}/tidings cannot be reached: 127.0.0.1"),
         ("mongodb://user:secret@127.0.0.1:{port}/", "127.0.0.1:{port}/"),
         ("mongodb://127.0.0.1:no-port", "127.0.0.1:no-port"),
         ("mongo", "mongo"),
@@ -135,6 +135,13 @@ async def test_what_the_server_refuses_is_not_taken_for_an_outage(
 async def test_a_server_that_cannot_be_reached_is_named_without_its_password(url: str, address: str, port: int) -> None:
     with pytest.raises(UnavailableError, match=re.escape(address.format(port=port))) as raised:
         await open_mongo_documents(url.format(port=port))
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_server_that_refuses_the_password_is_named_without_it(mongodb_url: str) -> None:
+    parts = urlsplit(mongodb_url)
+    with pytest.raises(UnavailableError, match=f"{re.escape(parts.netloc)}.* refuses: .*[Aa]uthentication") as raised:
+        await open_mongo_documents(parts._replace(netloc=f"user:secret@{parts.netloc}").geturl())
     assert "secret" not in str(raised.value)
 
 

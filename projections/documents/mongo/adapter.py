@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pymongo
+from pymongo.errors import PyMongoError
 
+from domain.errors import UnavailableError
 from projections.documents.mongo import reading, writing
 from projections.documents.mongo.connection import Connection
 from projections.documents.mongo.control import Control
@@ -31,9 +33,13 @@ PING_SECONDS: Final = 2.0
 
 async def open_mongo_documents(url: str) -> "MongoDocuments":
     """``mongodb://host:port/database?…``; without a database it is called tidings. UnavailableError, with the address, where it does not answer."""
-    documents = MongoDocuments(Connection(url))
+    connection = Connection(url)
+    documents = MongoDocuments(connection)
     try:
-        await documents.ping()
+        await documents.load_versions()
+    except PyMongoError as error:
+        await documents.close()
+        raise UnavailableError(f"MongoDB at {connection.address} refuses: {error}") from error
     except BaseException:
         await documents.close()
         raise
@@ -47,7 +53,7 @@ class MongoDocuments:
         self._versions: Document | None = None
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
-        await self.ping()
+        await self.load_versions()
         for collection in collections:
             check_indexes(collection)
             if collection.indexes:
@@ -154,7 +160,11 @@ class MongoDocuments:
 
     async def ping(self) -> None:
         async with self._connection.call(PING_SECONDS):
-            self._versions = await self._control.get_meta(VERSIONS)
+            await self.load_versions()
+
+    async def load_versions(self) -> None:
+        """What is live, as the store has it now."""
+        self._versions = await self._control.get_meta(VERSIONS)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -88,7 +88,9 @@ class Connection:
             raise UnavailableError(f"MongoDB at {self.address} did not answer within {seconds:.0f} s") from error
         except PyMongoError as error:
             if is_out_of_reach(error):
-                raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {error}") from error
+                # The driver's own settings and its picture of the servers follow; what happened comes first.
+                reason = str(error).partition(" (configured timeouts")[0]
+                raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {reason}") from error
             raise
 
     async def insert(self, name: str, documents: Sequence[Stored]) -> list[Stored]:

@@ -1,10 +1,13 @@
 """The document port on SQLite: every call is one short read, or transactions of at most rules.STEP rows each."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Final
 
+from domain.errors import UnavailableError
 from projections.documents.port import After, Collection, Doc, Document, Found, Lease, Row, Shape, Value
 from projections.documents.rules import (
     STEP,
@@ -21,6 +24,8 @@ from projections.documents.rules import (
 )
 from projections.documents.sqlite import control, reading, schema, writing
 from projections.documents.sqlite.store import Store
+
+PING_SECONDS: Final = 2.0
 
 
 async def open_sqlite_documents(path: str | PathLike[str]) -> "SqliteDocuments":
@@ -157,7 +162,11 @@ class SqliteDocuments:
         await self._store.write(partial(control.set_meta, key=key, value=value))
 
     async def ping(self) -> None:
-        self._versions = await self.get_meta(VERSIONS)
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                self._versions = await self.get_meta(VERSIONS)
+        except TimeoutError as error:
+            raise UnavailableError("the documents' file does not answer: its disk hangs or is overloaded") from error
 
     async def close(self) -> None:
         await self._store.close()
