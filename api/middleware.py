@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 from opentelemetry import propagate, trace
-from starlette.datastructures import Headers, MutableHeaders
+from opentelemetry.context import Context
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,13 +19,13 @@ from api.metrics import REQUESTS, REQUESTS_IN_WORK
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PATHS: Final = frozenset({"/graphql", "/livez", "/readyz", "/metrics"})
 SLOW_SECONDS: Final = 1.0
-HEADERS: Final = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
+POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
 
 log = structlog.get_logger("tidings.http")
 tracer = trace.get_tracer("tidings")
@@ -59,7 +60,7 @@ class EdgeMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         with (
             structlog.contextvars.bound_contextvars(request_id=request_id),
-            tracer.start_as_current_span(f"{scope['type']} {_path(scope)}", context=propagate.extract(headers)),
+            tracer.start_as_current_span(f"{scope['type']} {_path(scope)}", context=_parent(headers)),
         ):
             if scope["type"] == "http":
                 await self._http(scope, receive, send, request_id)
@@ -74,10 +75,10 @@ class EdgeMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
+                if not any(name == POLICY[0] for name, _ in headers):
+                    headers.append(POLICY)
+                message["headers"] = headers
             await send(message)
 
         REQUESTS_IN_WORK.inc()
@@ -96,6 +97,10 @@ class EdgeMiddleware:
             (log.warning if worth_telling else log.debug)(
                 "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
             )
+
+
+def _parent(headers: Headers) -> Context | None:
+    return propagate.extract(headers) if "traceparent" in headers else None
 
 
 def _internal_error(request_id: str) -> JSONResponse:

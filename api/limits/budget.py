@@ -4,6 +4,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MAX_KEYS: Final = 100_000
@@ -52,6 +53,7 @@ class Budget:
         return (start, used) if now - start < self._window else (now, 0)
 
 
+@lru_cache(maxsize=10_000)
 def network(address: str | None) -> str:
     """What stands for a guest: the IPv4 address, or the /64 of an IPv6 one, for whoever has one of these has all of them."""
     try:
