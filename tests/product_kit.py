@@ -154,7 +154,9 @@ class Product:
         """A subscription over WebSocket."""
         url = self.url.replace("http", "ws", 1) + "/graphql"
         # A full queue would keep the client from reading the answer to its own close.
-        async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], max_size=None, max_queue=None) as socket:
+        async with connect(
+            url, subprotocols=[Subprotocol("graphql-transport-ws")], max_size=None, max_queue=None
+        ) as socket:
             await socket.send(encode({"type": "connection_init", "payload": credentials(access)}))
             assert msgspec.json.decode(await socket.recv()) == {"type": "connection_ack"}
             payload = {"query": query, "variables": dict(variables or {})}
