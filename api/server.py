@@ -13,11 +13,10 @@ from api.protocol import BoundedHttp
 from api.settings import Settings
 
 HEARTBEAT_SECONDS = 15.0
-BACKLOG = 2_048
 
 
 class PortError(Exception):
-    """The address cannot be listened on."""
+    """The address cannot be bound."""
 
 
 class Server(uvicorn.Server):
@@ -61,17 +60,16 @@ class Server(uvicorn.Server):
                 self._captured_signals.clear()
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A socket bound to HOST and PORT; raises PortError, which says what to do."""
+def bind(settings: Settings) -> socket.socket:
+    """A socket bound to HOST and PORT, which takes no connections before the server runs; raises PortError, which says what to do."""
     family, kind, protocol, _, address = _resolve(settings)
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(address)
-        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
         raise PortError(
             f"{settings.host} port {settings.port} {reason}. Choose another with PORT=8001 (or --port 8001)."
         ) from error

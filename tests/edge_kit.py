@@ -1,7 +1,6 @@
 """The edge for tests: real services on files in a temporary folder, a small schema that misbehaves on request, a server on a free port."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from strawberry.types import Info
 
 from api.app import create_app
 from api.context import RequestContext
-from api.server import Server, listen, url_of
+from api.server import Server, bind, url_of
 from api.services import Services, open_services
 from api.settings import Settings, load_settings
 from domain.errors import Code, OutcomeUnknownError, UnavailableError, refuse
@@ -172,23 +171,17 @@ async def edge(folder: Path, schema: strawberry.Schema = SCHEMA, **overrides: An
     settings = edge_settings(folder, **overrides)
     closing = asyncio.Event()
     async with open_services(settings) as services:
-        with listen(settings) as sock:
+        with bind(settings) as sock:
             server = Server(create_app(services, schema, closing), settings, closing)
             serving = asyncio.create_task(server._serve([sock]))
             url = url_of(sock)
             try:
-                await _answering(sock)
+                await eventually(lambda: server.started or serving.done())
                 async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
                     yield Edge(services, client, url, server)
             finally:
                 server.should_exit = True
                 await serving
-
-
-async def _answering(sock: socket.socket) -> None:
-    _, writer = await asyncio.open_connection(*sock.getsockname()[:2])
-    writer.close()
-    await writer.wait_closed()
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -1,7 +1,6 @@
 """The product for tests: the whole of it on given stores, on a free port of this machine, in this event loop; and clients that speak to it as others would."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from api.app import create_app
 from api.schema.schema import schema
-from api.server import Server, listen, url_of
+from api.server import Server, bind, url_of
 from api.services import Services, open_services, system_now
 from api.settings import Settings, load_settings
 from api.workers import running_workers
@@ -194,11 +193,11 @@ async def product(
     """Everything, folds included; without ``workers`` nothing is folded."""
     closing = asyncio.Event()
     async with open_services(settings, now=now) as opened, _working(opened, workers) as services:
-        with listen(settings) as sock:
+        with bind(settings) as sock:
             server = Server(create_app(services, schema, closing), settings, closing)
             serving = asyncio.create_task(server._serve([sock]))
             try:
-                await _answering(sock)
+                await until(lambda: server.started or serving.done())
                 async with httpx2.AsyncClient(base_url=url_of(sock), timeout=30) as client:
                     yield Product(services, client, url_of(sock))
             finally:
@@ -232,9 +231,3 @@ async def settled(served: Product) -> None:
             await asyncio.sleep(0.01)
             statuses = await projection_status(services.log, services.documents, services.runtime.names)
             behind = any(status.lag_events for status in statuses)
-
-
-async def _answering(sock: socket.socket) -> None:
-    _, writer = await asyncio.open_connection(*sock.getsockname()[:2])
-    writer.close()
-    await writer.wait_closed()

@@ -11,7 +11,7 @@ from api.app import create_app
 from api.cli.running import begin, console, run
 from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
 from api.playground import Prefill
-from api.server import Server, listen, url_of
+from api.server import Server, bind, url_of
 from api.services import open_services
 from api.settings import Settings
 from api.workers import running_workers
@@ -28,7 +28,7 @@ def serve(
     """Serve the API and the playground. With embedded stores this one process is all there is to run."""
     settings = begin(host=host, port=port)
     # Bound before anything is opened: a taken port is told at once.
-    with listen(settings) as sock:
+    with bind(settings) as sock:
         run(_serve(settings, sock, demo))
 
 
