@@ -31,14 +31,13 @@ from projections.runtime.tail import IDLE, WINDOW, Tail
 
 HALT_REST: Final = 10
 """Lifetimes of a lease in which a shard that has halted here is left to others, which may be able to read it, before it is tried again."""
-MEASURE: Final = 5.0
 
 _log = structlog.get_logger("tidings.runtime")
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """``ttl`` and ``idle`` in seconds; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
+    """``ttl``, ``idle`` and ``measure`` (between two looks of the metrics) in seconds; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
 
     ttl: float = TTL
     events: int = EVENTS
@@ -47,6 +46,7 @@ class Tuning:
     idle: float = IDLE
     quick: int = 16
     slow: int = 4
+    measure: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class Runtime:
             for (name, shard), progress in self._board.progress.items():
                 if shard in self._services:
                     self._measure(name, shard, progress, self._services[shard][0].tail)
-            await asyncio.sleep(MEASURE)
+            await asyncio.sleep(self._tuning.measure)
 
     def _measure(self, name: str, shard: int, progress: Progress, tail: Tail) -> None:
         since = 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY as PROMETHEUS
 
 from domain.commands import Command, RegisterAccount
 from domain.context import Context
@@ -47,7 +48,7 @@ from tests.runtime_kit import (
 POST, FAR = account(1, 1), account(900, 2)
 """In shard 0 and in shard 1."""
 ADA, BEN, CY = (account(512, n) for n in range(3))
-QUICK = Tuning(ttl=1.0, idle=0.05)
+QUICK = Tuning(ttl=1.0, idle=0.05, measure=0.05)
 COLLECTIONS = [TALLIES, TRAIL]
 
 
@@ -164,6 +165,37 @@ async def test_a_poison_event_degrades_its_family_alone(log: EventLog, documents
     assert (states["tallies", 0].state, states["tallies", 0].dead_letters) == (State.DEGRADED, 1)
     assert {one.state for key, one in states.items() if key != ("tallies", 0)} == {State.LIVE}
     assert runtime.status().progress["tallies", 0].state is State.DEGRADED
+
+
+def gauge(name: str, family: str, shard: int) -> float | None:
+    labels = {"family": family, "shard": str(shard)}
+    return PROMETHEUS.get_sample_value(f"tidings_projection_{name}", labels)
+
+
+async def test_metrics_tell_of_the_shards_that_are_held(log: EventLog, documents: Documents, start: Start) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: Documents) -> None:
+        begun.set()
+        await end.wait()
+
+    def fold(_: Recorded, __: PostLiked) -> list[Operation]:
+        return [Deferred(hold)]
+
+    held = Family("held", (), dict((on(PostLiked, fold),)))
+    runtime = await start(Runtime(log, documents, [held, tally_family()], tuning=QUICK))
+    for actor in (ADA, BEN):
+        await like(log, POST, actor)
+    await begun.wait()
+    await until(lambda: gauge("checkpoint", "tallies", 0) == 2)
+    await until(lambda: gauge("lag_events", "held", 0) == 2)
+    await until(lambda: (gauge("lag_seconds", "held", 0) or 0) > 0)
+    assert gauge("lag_seconds", "tallies", 0) == 0
+    end.set()
+    await until(lambda: gauge("lag_events", "held", 0) == 0)
+    await until(lambda: gauge("lag_seconds", "held", 0) == 0)
+    await runtime.stop()
+    assert gauge("checkpoint", "tallies", 0) is None
 
 
 async def test_an_unknown_event_halts_its_shard_until_a_program_comes_that_knows_it(

@@ -102,6 +102,14 @@ def test_a_worker_that_is_there_but_takes_nothing_starves_no_shard() -> None:
     assert min(served) > 250
 
 
+def test_a_shard_that_is_left_to_others_is_not_tried_for_in_its_rest() -> None:
+    share = Share(SHARDS, "a", TTL, 0.0)
+    share.rest(3, 60.0, 0.0)
+    for now in (0.0, 30.0, 59.0):
+        assert set(share.wanted(set(), 1, now)[0]) == set(range(SHARDS)) - {3}
+    assert 3 in share.wanted(set(), 1, 60.0)[0]
+
+
 def test_more_workers_than_shards_leave_none_unserved() -> None:
     office = Office(5)
     for n in range(11):

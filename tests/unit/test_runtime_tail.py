@@ -49,6 +49,8 @@ async def test_consumers_ahead_and_behind_the_window_get_every_event_once(log: E
     assert [e.position for e in await late] == list(range(21, 61))
     behind = await collect(tail, 0, 60)
     assert [e.position for e in behind] == list(range(1, 61))
+    for n, recorded in enumerate(behind[:-1]):
+        assert (await tail.events(recorded.sequence, 1))[0] == behind[n + 1]
     reads = faults.seen["read"]
     assert await tail.events(behind[-4].sequence, 10) == tuple(behind[-3:])
     assert faults.seen["read"] - reads <= 1  # the tail's own look at most: the window had them
