@@ -7,7 +7,7 @@ import typer
 
 from api.cli.running import console
 
-SCHEMA_FILE: Final = Path(__file__).parents[1] / "schema" / "schema.graphql"
+SCHEMA_FILE: Final = Path(__file__).parents[2] / "docs" / "schema.graphql"
 
 
 def schema(
