@@ -112,7 +112,8 @@ class SqliteLog:
         self._closed = False
         self._readers = Readers(path, _READERS)
         self._watch = Watch(self._heads(tips), self._poll)
-        self._watched = connect(path, writer=False)
+        self._path = path
+        self._watched: sqlite3.Connection | None = None
         self._data_version = -1
         self._writer = Writer(appender, path, asyncio.get_running_loop(), self._deliver, closing)
         self._writer.start()
@@ -216,6 +217,8 @@ class SqliteLog:
     def _changes(self, connection: sqlite3.Connection) -> Sequence[int]:
         """The heads, or nothing where no process has committed since the last look."""
         # The number can be compared only with one from the same connection.
+        if self._watched is None:
+            self._watched = connect(self._path, writer=False)
         data_version = self._watched.execute("PRAGMA data_version").fetchone()[0]
         if data_version == self._data_version:
             return ()
@@ -247,7 +250,8 @@ class SqliteLog:
             ticket.answer.set_exception(OutcomeUnknownError(ticket.execution.metadata.command_id))
         await self._watch.close()
         await self._readers.close()
-        self._watched.close()
+        if self._watched is not None:
+            self._watched.close()
         if not self._writer.is_alive():
             self._appender.close()
 

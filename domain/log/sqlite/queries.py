@@ -81,9 +81,9 @@ _STREAMS: Final = _ROWS + (
 )
 _TIPS: Final = """
 SELECT json_group_array(json_array(newest.position, newest.recorded_at)), (SELECT forgotten FROM log_meta)
-  FROM json_each(?2) AS shard
-  LEFT JOIN event_log AS newest ON newest.generation = ?1 AND newest.shard = shard.value
-   AND newest.position = (SELECT MAX(position) FROM event_log WHERE generation = ?1 AND shard = shard.value)
+  FROM json_each(:shards) AS shard
+  LEFT JOIN event_log AS newest ON newest.generation = :generation AND newest.shard = shard.value
+   AND newest.position = (SELECT MAX(position) FROM event_log WHERE generation = :generation AND shard = shard.value)
 """
 
 
@@ -104,8 +104,8 @@ class Tips:
 
 
 def tips(connection: sqlite3.Connection, identity: LogIdentity) -> Tips:
-    shards = json.dumps(list(range(identity.shards)))
-    found, forgotten = connection.execute(_TIPS, (identity.generation, shards)).fetchone()
+    values = {"generation": identity.generation, "shards": json.dumps(list(range(identity.shards)))}
+    found, forgotten = connection.execute(_TIPS, values).fetchone()
     return Tips([Tip(position or 0, recorded_at or 0) for position, recorded_at in json.loads(found)], forgotten)
 
 

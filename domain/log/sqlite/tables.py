@@ -1,11 +1,15 @@
 """The log's file: how it is opened, its tables, and what makes it this log."""
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, stop_any, stop_when_event_set, wait_random
+from tenacity.stop import stop_base
 
 from domain.errors import LogError, UnavailableError
 from domain.ids import Entropy
@@ -17,6 +21,11 @@ _LAYOUT: Final = 1
 
 _BUSY_MILLISECONDS: Final = 5_000
 """How long a statement waits for another process; long enough for the recovery of a large write-ahead log."""
+
+_OPEN_SECONDS: Final = 15.0
+
+_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
+"""What a statement meets that another process is in the way of: its lock, or its work on the write-ahead log's index."""
 
 _TABLES: Final = """
 CREATE TABLE event_log (
@@ -64,6 +73,21 @@ CREATE TABLE log_meta (
 """
 
 
+def patient(seconds: float, *, until: threading.Event | None = None) -> Retrying:
+    """Tries again while another process holds the lock, for so many seconds or ``until`` the event is set.
+
+    Short random pauses rather than SQLite's own growing ones: a process that appends without a break leaves others only moments.
+    """
+    limit: stop_base = stop_after_delay(seconds)
+    if until is not None:
+        limit = stop_any(limit, stop_when_event_set(until))
+    return Retrying(retry=retry_if_exception(_is_passing), wait=wait_random(0.0002, 0.002), stop=limit, reraise=True)
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _PASSING
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as the port's: what may pass (locked, full, unreadable) is UnavailableError, what the file itself gives away LogError."""
@@ -78,14 +102,14 @@ def translated(path: Path) -> Iterator[None]:
 def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
     """A connection in autocommit mode; only a writer's may change anything. May be handed from thread to thread."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA synchronous = FULL")
-    if writer:
-        # What a forgotten key was must not stay behind in free pages.
-        connection.execute("PRAGMA secure_delete = ON")
-    else:
-        connection.execute("PRAGMA query_only = ON")
+    # A writer leaves nothing of a forgotten key behind in free pages.
+    own = "secure_delete = ON" if writer else "query_only = ON"
+    try:
+        for setting in (f"busy_timeout = {_BUSY_MILLISECONDS}", "temp_store = MEMORY", "synchronous = FULL", own):
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -96,6 +120,11 @@ def prepare(
 
     Raises LogError where it was made under another server key or with another layout.
     """
+    patient(_OPEN_SECONDS)(_make, connection, shards, segment_size, server_key, entropy)
+    return _identity(connection, path, server_key=server_key, shards=shards, segment_size=segment_size)
+
+
+def _make(connection: sqlite3.Connection, shards: int, segment_size: int, server_key: str, entropy: Entropy) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     if _layout(connection) == 0:
         connection.execute("BEGIN IMMEDIATE")
@@ -108,7 +137,6 @@ def prepare(
                     (str(uuid.UUID(bytes=entropy(16), version=4)), FIRST_GENERATION, shards, segment_size, server_key),
                 )
                 connection.execute(f"PRAGMA user_version = {_LAYOUT}")
-    return _identity(connection, path, server_key=server_key, shards=shards, segment_size=segment_size)
 
 
 def _layout(connection: sqlite3.Connection) -> int:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, stop_when_event_set, wait_random
-
 from domain.errors import LogError, OutcomeUnknownError, UnavailableError
 from domain.ids import Entropy, mint_id
 from domain.log.batching import Aggregates, Base, Decision, Fate, Snapshot, Waiting, decide_batch, needed
@@ -21,6 +19,7 @@ from domain.log.sqlite import queries
 from domain.log.sqlite.keys import Keys
 from domain.log.sqlite.queries import Tip
 from domain.log.sqlite.states import StateCache, advance, load
+from domain.log.sqlite.tables import patient
 
 W = TypeVar("W", bound=Waiting)
 
@@ -29,10 +28,6 @@ _LOCK_SECONDS: Final = 10.0
 
 _CATCH_UP_ROWS: Final = 2_000
 """Above so many foreign rows it costs less to load hot states anew than to fold the rows into them."""
-
-
-def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @dataclass(slots=True)
@@ -72,14 +67,9 @@ class Appender:
         self._cache = StateCache(size)
         self._tips = [Tip()] * identity.shards
         self._forgotten = 0
-        # Short random pauses rather than SQLite's own growing ones: a process that appends without a break leaves others only moments.
+        self._until_free = patient(_LOCK_SECONDS, until=closing)
+        # All the waiting is done there.
         connection.execute("PRAGMA busy_timeout = 0")
-        self._until_free = Retrying(
-            retry=retry_if_exception(_is_busy),
-            wait=wait_random(0.0002, 0.002),
-            stop=stop_after_delay(_LOCK_SECONDS) | stop_when_event_set(closing),
-            reraise=True,
-        )
 
     @property
     def tips(self) -> Sequence[Tip]:
