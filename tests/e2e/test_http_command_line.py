@@ -196,3 +196,34 @@ async def test_secrets_of_the_command_line_are_good_ones(tmp_path: Path) -> None
     assert code == 0
     variables = dict(line.split("=", 1) for line in said.split())
     assert (await tidings(tmp_path, "doctor", **variables))[0] == 0
+
+
+async def test_log_lines_for_machines_are_json_and_hold_the_request(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        "serve",
+        "--port",
+        "0",
+        env=environment(tmp_path, LOG_LEVEL="debug"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    url = re.search(rb"http://[\d.:]+", await asyncio.wait_for(process.stdout.readline(), 30))
+    assert url
+    async with httpx2.AsyncClient(base_url=url[0].decode()) as client:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await client.get("/livez", headers={"x-request-id": "mine"})
+                    break
+                except httpx2.ConnectError:
+                    await asyncio.sleep(0.05)
+        process.terminate()
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    lines = [json.loads(line) for line in err.decode().splitlines()]
+    asked = [line for line in lines if line["event"] == "request" and line["path"] == "/livez"]
+    assert asked
+    assert {line["request_id"] for line in asked} == {"mine"}
+    assert {line["status"] for line in asked} == {200}
+    assert all({"level", "logger", "timestamp"} <= line.keys() for line in lines)
