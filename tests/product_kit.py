@@ -19,6 +19,7 @@ from api.services import Services, open_services, system_now
 from api.settings import Settings, load_settings
 from api.workers import running_workers
 from projections.runtime.lag import projection_status
+from tests.edge_kit import eventually
 
 PASSWORD = "correct horse battery"
 
@@ -197,7 +198,7 @@ async def product(
             server = Server(create_app(services, schema, closing), settings, closing)
             serving = asyncio.create_task(server._serve([sock]))
             try:
-                await until(lambda: server.started or serving.done())
+                await eventually(lambda: server.started or serving.done())
                 async with httpx2.AsyncClient(base_url=url_of(sock), timeout=30) as client:
                     yield Product(services, client, url_of(sock))
             finally:
@@ -212,13 +213,6 @@ async def _working(services: Services, workers: bool) -> AsyncIterator[Services]
         return
     async with running_workers(services) as working:
         yield working
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Returns when it holds; TimeoutError where it does not within ten seconds."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 (there is nothing to be told by)
-            await asyncio.sleep(0.005)
 
 
 async def settled(served: Product) -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.live import home
 from api.live.home import home_stream
 from api.live.inbox import Delivery, Inbox
+from api.live.replay import replay
 from api.services import system_now
 from projections.signals import Signal, SignalKind, sweep_signals
-from tests.product_kit import PASSWORD, Person, Product, Stream, embedded_settings, product, settled, until
+from tests.edge_kit import eventually
+from tests.product_kit import PASSWORD, Person, Product, Stream, embedded_settings, product, settled
 
 HOME = "query H($first: Int) { viewer { homeFeed(first: $first) { liveCursor nodes { id } } } }"
 LIVE = """subscription L($after: String) { homeFeed(after: $after) { __typename
@@ -82,6 +85,78 @@ async def test_a_stream_that_is_cut_again_and_again_has_no_gap_and_nothing_twice
         assert [post for post in seen if post in own] == own
 
 
+async def test_what_happens_during_a_replay_is_neither_missed_nor_told_twice(
+    served: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    cursor = await live_cursor_after(bob)
+    await ann.post("missed")
+    rounds = iter(["while the first round is read", "while the second round is read"])
+
+    async def interrupted(*given: Any) -> AsyncGenerator[Delivery, None]:
+        """A replay at whose end the router has handed out something more."""
+        async for delivery in replay(*given):
+            yield delivery
+        text = next(rounds, None)
+        if text is not None:
+            before = dict(served.services.live.positions)
+            await ann.post(text)
+            await eventually(lambda: served.services.live.positions != before)
+
+    monkeypatch.setattr(home, "replay", interrupted)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        heard = await texts(stream, "while the second round is read")
+        await ann.post("live")
+        heard += await texts(stream, "live")
+    assert heard == ["missed", "while the first round is read", "while the second round is read", "live"]
+
+
+async def test_a_cursor_may_be_ahead_of_the_router(served: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    router = served.services.live
+
+    async def resting() -> bool:
+        return False
+
+    async with router.listening():
+        with monkeypatch.context() as patch:
+            patch.setattr(router, "_round", resting)
+            await ann.post("on the page")
+            cursor = await live_cursor_after(bob)
+            async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+                await _attached(served, f"author:{ann.id[2:]}")
+                patch.undo()
+                await ann.post("behind the page")
+                assert await texts(stream, "behind the page") == ["behind the page"]
+
+
+async def test_edges_that_lag_behind_the_signals_are_made_up_for(
+    served: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bea, bob = await people(served, 3)
+    await bob.done("followUser", userId=ann.id)
+    await ann.post("on the page")
+    cursor = await live_cursor_after(bob)
+    documents = served.services.documents
+    load = documents.load_checkpoints
+
+    async def lagging(family: str) -> Mapping[int, int]:
+        return {} if family == "home" else await load(family)
+
+    async def no_edges(*_: object) -> Sequence[str]:
+        return ()
+
+    monkeypatch.setattr(documents, "load_checkpoints", lagging)
+    monkeypatch.setattr(home, "following_ids", no_edges)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        await _attached(served, f"author:{ann.id[2:]}")
+        await bea.post("from nobody whom Bob follows")
+        await ann.post("behind the page")
+        assert await texts(stream, "behind the page") == ["behind the page"]
+
+
 async def test_a_page_and_the_stream_from_its_cursor_hold_everything(served: Product) -> None:
     ann, bob = await people(served, 2)
     await bob.done("followUser", userId=ann.id)
@@ -130,7 +205,7 @@ async def test_the_stream_has_the_rules_of_the_page(served: Product) -> None:
     for person in (ann, friend):
         await bob.done("followUser", userId=person.id)
     theirs = {person.handle: await person.post("a beginning") for person in (bob, friend, stranger)}
-    cursor = await live_cursor_after(bob, friend, stranger)
+    cursor = await live_cursor_after(bob)
     await ann.post("to the stranger", replyTo=theirs[stranger.handle])
     await ann.post("to the friend", replyTo=theirs[friend.handle])
     await ann.post("to bob", replyTo=theirs[bob.handle])
@@ -160,8 +235,8 @@ async def test_the_stream_has_the_rules_of_the_page(served: Product) -> None:
     assert [item["id"] for item in page] == added
 
 
-async def live_cursor_after(person: Person, *others: Person) -> str:
-    """A live cursor behind everything that these have done."""
+async def live_cursor_after(person: Person) -> str:
+    """A live cursor behind everything that anybody has done."""
     await settled(person.product)
     return await live_cursor(person)
 
@@ -235,7 +310,7 @@ async def test_a_stream_that_cannot_keep_up_is_told_how_much_it_missed(served: P
 async def _attached(served: Product, topic: str) -> Inbox:
     """The inbox of who listens to this."""
     topics = served.services.live._topics
-    await until(lambda: topic in topics)
+    await eventually(lambda: topic in topics)
     return next(iter(topics[topic]))
 
 
@@ -253,11 +328,11 @@ async def test_nothing_stays_of_a_client_that_is_gone(served: Product) -> None:
             elif goodbye == "abort":
                 stream.socket.transport.abort()
         await _idle(served)
-    await until(lambda: len(asyncio.all_tasks()) <= before)
+    await eventually(lambda: len(asyncio.all_tasks()) <= before)
 
 
 async def _idle(served: Product) -> None:
-    await until(lambda: served.services.live.idle)
+    await eventually(lambda: served.services.live.idle)
 
 
 class Clock:

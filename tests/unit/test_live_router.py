@@ -16,7 +16,7 @@ from projections.documents.port import Document, Documents, Row
 from projections.documents.sqlite import open_sqlite_documents
 from projections.runtime import halts
 from projections.signals import SIGNALS, Signal, SignalKind
-from tests.product_kit import until
+from tests.edge_kit import eventually
 
 SHARDS = 2
 
@@ -158,7 +158,7 @@ async def test_what_finds_no_room_is_counted_and_ends_the_inbox(tmp_path: Path) 
 
 async def moved(router: Router, position: int) -> None:
     """Returns when the first shard has been handed out up to ``position``."""
-    await until(lambda: router.positions[0] >= position)
+    await eventually(lambda: router.positions[0] >= position)
 
 
 async def test_many_pages_come_in_order(tmp_path: Path) -> None:
