@@ -116,7 +116,7 @@ async def unlike(log: EventLog, post: str, actor: str) -> Outcome:
 TALLIES = Collection("tallies", "tallies", Shape.STATE, Fidelity.EXACT)
 """Likes by post: counted, so that anything done twice or not at all shows."""
 TRAIL = Collection("trail", "trail", Shape.ROWS, Fidelity.EXACT, (Index("by_shard", ("shard",), "position"),))
-"""A row an event and one an actor, which later events of the actor replace."""
+"""A row an event and one an actor and shard, which later events of the actor replace."""
 
 
 def tally_family(name: str = "tallies", *, poison: Callable[[Recorded], bool] = lambda _: False) -> Family:
@@ -146,7 +146,8 @@ def trail_family(*, follows: tuple[str, ...] = ()) -> Family:
         fields: dict[str, Value] = {"shard": recorded.shard, "position": recorded.sequence, "type": event.name}
         return [
             Put(TRAIL, f"event-{recorded.shard}-{recorded.sequence}", fields),
-            Put(TRAIL, f"actor-{event.actor}", {"type": event.name, "at": recorded.sequence}),
+            # A row is one shard's alone: positions of two shards say nothing of each other.
+            Put(TRAIL, f"actor-{recorded.shard}-{event.actor}", {"type": event.name, "at": recorded.sequence}),
         ]
 
     return Family("trail", (TRAIL,), dict((on(PostLiked, fold), on(PostUnliked, fold))), follows)

@@ -17,7 +17,7 @@ from projections.runtime.lag import projection_status
 from projections.runtime.progress import State
 from projections.runtime.replay import checkpoints_of, compare, replay
 from projections.runtime.waiting import Waiting
-from tests.integration.log_cassandra_kit import FINGERPRINT, store
+from tests.log_cassandra_kit import FINGERPRINT, store
 from tests.runtime_kit import (
     SHARDS,
     TALLIES,

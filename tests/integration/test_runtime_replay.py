@@ -71,7 +71,7 @@ async def test_two_stores_folded_from_one_log_are_equal(
 ) -> None:
     monkeypatch.setattr(module, "PAGE", 3)
     await fold_both(log, live, replayed)
-    assert len(await replayed.scan(TRAIL, limit=1000)) == 26 + 12
+    assert len(await replayed.scan(TRAIL, limit=1000)) == 26 + 24
     assert await differences(live, replayed) == []
     assert await checkpoints_of(live, FAMILIES) == await checkpoints_of(replayed, FAMILIES)
 
@@ -82,11 +82,11 @@ async def test_every_difference_is_named(
     monkeypatch.setattr(module, "PAGE", 3)
     await fold_both(log, live, replayed)
     above = (2 << 44) + 1
-    at = (await replayed.get(TRAIL, [f"actor-{ACTORS[3]}"]))[f"actor-{ACTORS[3]}"]["at"]
+    at = (await replayed.get(TRAIL, [f"actor-0-{ACTORS[3]}"]))[f"actor-0-{ACTORS[3]}"]["at"]
     assert isinstance(at, int)
     wrong = Change(inc={"likes": 1}, set={"extra": {"deep": True}}, unset=("last",))
     await live.apply(TALLIES, [Doc(POST, 0, ((above, (wrong,)),))])
-    await live.put(TRAIL, [Row("aaa", above, {"at": 1}), Row(f"actor-{ACTORS[3]}", above, {"at": float(at)})])
+    await live.put(TRAIL, [Row("aaa", above, {"at": 1}), Row(f"actor-0-{ACTORS[3]}", above, {"at": float(at)})])
     await replayed.put(TRAIL, [Row("zzz", above, {"at": 1})])
     await live.put(LOOSE, [Row("swept", above, {"at": 1})])
     head = await log.head(0)
@@ -95,8 +95,8 @@ async def test_every_difference_is_named(
         Difference("tallies.tallies", POST, "last", Absent.ABSENT, head),
         Difference("tallies.tallies", POST, "likes", 12, 11),
         Difference("trail.trail", "aaa", "", {"at": 1}, Absent.ABSENT),
-        Difference("trail.trail", f"actor-{ACTORS[3]}", "at", float(at), at),
-        Difference("trail.trail", f"actor-{ACTORS[3]}", "type", Absent.ABSENT, "reaction.liked"),
+        Difference("trail.trail", f"actor-0-{ACTORS[3]}", "at", float(at), at),
+        Difference("trail.trail", f"actor-0-{ACTORS[3]}", "type", Absent.ABSENT, "reaction.liked"),
         Difference("trail.trail", "zzz", "", Absent.ABSENT, {"at": 1}),
     ]
 

@@ -128,7 +128,7 @@ async def test_events_become_documents(log: EventLog, documents: Documents, star
     await unlike(log, FAR, ADA)
     await folded(log, documents, "tallies", "trail")
     assert [await likes(documents, post) for post in (POST, FAR)] == [2, 1]
-    assert len(await documents.scan(TRAIL, limit=100)) == 5 + 2
+    assert len(await documents.scan(TRAIL, limit=100)) == 5 + 4
     await until(lambda: len(runtime.status().progress) == 2 * SHARDS)
     assert {progress.state for progress in runtime.status().progress.values()} == {State.LIVE}
     for status in await projection_status(log, documents, runtime.names):
