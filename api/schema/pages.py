@@ -50,7 +50,8 @@ class Connection(Generic[T]):
 
 def list_name(viewer: str | None, *parts: str) -> str:
     """What the cursors of a list are bound to: who reads it, which list it is, and its arguments."""
-    return "\n".join((viewer or "", *parts))
+    # Lengths keep ("ab", "c") and ("a", "bc") apart.
+    return "".join(f"{len(part)}:{part}" for part in (viewer or "", *parts))
 
 
 def window(
