@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from domain import deciders
-from domain.log.cassandra import open_cassandra_log
+from domain.log.cassandra import migrate_cassandra, open_cassandra_log
+from domain.log.cassandra.driver import connect
+from domain.log.cassandra.schema import keys_keyspace
 from domain.log.port import EventLog
 from projections.documents.port import Documents
 from projections.runtime import Runtime, Tuning
@@ -17,7 +20,6 @@ from projections.runtime.lag import projection_status
 from projections.runtime.progress import State
 from projections.runtime.replay import checkpoints_of, compare, replay
 from projections.runtime.waiting import Waiting
-from tests.log_cassandra_kit import FINGERPRINT, store
 from tests.runtime_kit import (
     SHARDS,
     TALLIES,
@@ -37,21 +39,25 @@ POSTS = [account(slot, n) for n, slot in enumerate((1, 2, 900, 901))]
 ACTORS = [account(512, n) for n in range(10)]
 
 
+SERVER_KEY = "test"
+
+
 @pytest.fixture
 async def log(cassandra_address: str) -> AsyncIterator[EventLog]:
-    async with store(cassandra_address, shards=SHARDS) as made:
-        log = await open_cassandra_log(
-            [made.host],
-            made.port,
-            made.keyspace,
-            master_key=bytes(32),
-            server_key_fingerprint=FINGERPRINT,
-            aggregates=deciders,
-        )
-        try:
-            yield log
-        finally:
-            await log.close()
+    """In a keyspace of its own, which is dropped."""
+    host, _, port = cassandra_address.rpartition(":")
+    name, at = f"runtime_{os.urandom(6).hex()}", int(port)
+    await migrate_cassandra([host], name, port=at, server_key_fingerprint=SERVER_KEY, shards=SHARDS, segment_size=64)
+    log = await open_cassandra_log(
+        [host], at, name, master_key=bytes(32), server_key_fingerprint=SERVER_KEY, aggregates=deciders
+    )
+    try:
+        yield log
+    finally:
+        await log.close()
+        bridge = await connect([host], at)
+        await bridge.define(f"DROP KEYSPACE {one}" for one in (name, keys_keyspace(name)))
+        await bridge.close()
 
 
 @pytest.fixture
