@@ -141,7 +141,7 @@ class Bustle:
                 await visit(documents, self._rng.choice(PEOPLE), self._world.now, self._limits, str(self._rng.random()))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("limits", [SMALL, LARGE_PUSH], ids=["merging", "pushing"])
 async def test_homes_equal_the_oracle_whoever_is_interrupted(
     open_store: OpenStore, seed: int, limits: HomeLimits

@@ -127,6 +127,10 @@ class World:
         for _ in range(times):
             self._create(person, 1, None, ())
 
+    def import_post(self, person: str, late: int) -> None:
+        """A public post from ``late`` seconds ago."""
+        self._create(person, 1, None, (), late * 1_000_000)
+
     def answer(self, person: str, post: str) -> None:
         self._create(person, 1, self.posts[post], ())
 
@@ -142,7 +146,7 @@ class World:
     def undo(self, person: str, post: str) -> None:
         self._undo(person, self.posts[post], 0)
 
-    def _create(self, author: str, how: int, parent: Post | None, mentions: tuple[str, ...]) -> None:
+    def _create(self, author: str, how: int, parent: Post | None, mentions: tuple[str, ...], late: int = 0) -> None:
         id_ = f"post{len(self.posts)}"
         tags = TAGS[how % len(TAGS)]
         event = PostCreated(
@@ -156,13 +160,13 @@ class World:
             tags=tags,
             private=None if author == FORGOTTEN else PostPrivate(text=f"text of {id_}"),
         )
-        # Some posts come from an import: they belong far down in feeds that have been read already.
-        late = how * 1_500_000 if how % 5 == 0 else 0
         sort_at = self._record(author, f"post-{id_}", event, late)
         self.posts[id_] = Post(id_, author, event.visibility, sort_at, tags, mentions, parent)
 
     def _post(self, person: str, other: str, how: int) -> None:
-        self._create(person, how, None, (other,) if how % 3 == 0 else ())
+        # Some posts come from an import: they belong far down in feeds that have been read already.
+        late = how * 1_500_000 if how % 5 == 0 else 0
+        self._create(person, how, None, (other,) if how % 3 == 0 else (), late)
 
     def _reply(self, person: str, post: Post, how: int) -> None:
         if not post.deleted:

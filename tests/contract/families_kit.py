@@ -30,7 +30,9 @@ LARGE_PUSH = HomeLimits(kept=6, slack=2, filled=4, push_threshold=100, step=2, t
 
 
 def with_home(limits: HomeLimits) -> Sequence[Family]:
-    return [home_family(limits) if family.name == "home" else family for family in families.ALL]
+    """Home under these limits, and what its pages hydrate from."""
+    hydrated = [family for family in families.ALL if family.name in {"accounts", "posts", "viewer_edges"}]
+    return [*hydrated, home_family(limits)]
 
 
 def collections_of(some: Sequence[Family]) -> Sequence[Collection]:

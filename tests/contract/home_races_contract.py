@@ -5,17 +5,28 @@ families_contract is.
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 from projections.documents.port import Documents
 from projections.homefeed import home_page
 from projections.paging import Page, Window
 from projections.rules import FeedItem
-from projections.timelines import HomeLimits, Timeline, get_timelines, timeline_entries
+from projections.timelines import (
+    HomeLimits,
+    Timeline,
+    build,
+    drop,
+    get_timelines,
+    pulled_authors,
+    timeline_entries,
+    touch,
+)
 from tests.contract.families_history import SHARDS, Oracle, World
 from tests.contract.families_kit import (
     LARGE_PUSH,
     SMALL,
+    Crash,
     Interrupted,
     OpenStore,
     collections_of,
@@ -210,6 +221,85 @@ async def test_a_late_trim_spares_a_later_build(open_store: OpenStore) -> None:
     await at_every_call(open_store, LARGE_PUSH, before, ada_fills, anew, check_bob)
 
 
+async def test_an_imported_post_meets_a_trim(open_store: OpenStore) -> None:
+    """It may get its row when the floor has passed it: the row is not shown, and the post is merged below the floor."""
+
+    async def imports(scene: Scene, documents: Documents) -> None:
+        scene.world.import_post("ada", 4)
+        await scene.catch_up(documents)
+
+    await at_every_call(open_store, LARGE_PUSH, bob_reads_two, imports, cyd_posts_much, check_bob)
+
+
+async def test_a_build_that_was_taken_over_does_not_end_the_other(open_store: OpenStore) -> None:
+    async def before(scene: Scene) -> None:
+        scene.world.say("dee", 8)
+        await bob_follows_two(scene)
+        scene.world.say("ada", 4)
+        await scene.catch_up()
+
+    async def die() -> None:
+        raise Crash
+
+    async def another_begins(scene: Scene) -> None:
+        scene.world.now += scene.limits.takeover
+        scene.world.unfollow("bob", "ada")
+        scene.world.follow("bob", "dee")
+        await scene.catch_up()
+        with suppress(Crash):
+            # Its seventh call comes after its claim.
+            await build(
+                FaultyDocuments(scene.store, Interrupted(6, die)), "bob", "other", scene.world.now, scene.limits
+            )
+
+    await at_every_call(open_store, LARGE_PUSH, before, bob_builds, another_begins, check_bob)
+
+
+async def test_a_build_whose_builder_died_is_taken_over(open_store: OpenStore) -> None:
+    async def die() -> None:
+        raise Crash
+
+    async with open_store(collections_of(with_home(SMALL))) as store:
+        scene = Scene(store, SMALL)
+        await bob_follows_two(scene)
+        for at in range(20):
+            with suppress(Crash):
+                await build(FaultyDocuments(store, Interrupted(at, die)), "bob", f"{at}", scene.world.now, SMALL)
+            await ada_posts(scene)
+            await scene.check("bob")
+            scene.world.now += SMALL.takeover
+        assert (await scene.timeline("bob")).ready
+
+
+async def test_a_timeline_is_not_dropped_when_its_owner_was_here_meanwhile(open_store: OpenStore) -> None:
+    async with open_store(collections_of(with_home(SMALL))) as store:
+        scene = Scene(store, SMALL)
+        await bob_reads_two(scene)
+        seen = await scene.timeline("bob")
+        await touch(store, "bob", scene.world.now + 1)
+        await drop(store, seen, SMALL)
+        assert (await scene.timeline("bob")).ready
+        await drop(store, await scene.timeline("bob"), SMALL)
+        assert not (await scene.timeline("bob")).live
+        assert not await timeline_entries(store, "bob", after=None, limit=10)
+
+
+async def test_an_unfollow_ends_the_merging(open_store: OpenStore) -> None:
+    async with open_store(collections_of(with_home(SMALL))) as store:
+        scene = Scene(store, SMALL)
+        for follower in ("bob", "cyd", "dee"):
+            scene.world.follow(follower, "ada")
+        scene.world.say("ada")
+        await scene.catch_up()
+        assert await pulled_authors(store, "bob") == ["ada"]
+        scene.world.unfollow("bob", "ada")
+        await scene.catch_up()
+        assert not await pulled_authors(store, "bob")
+        scene.world.follow("bob", "ada")
+        await scene.catch_up()
+        assert await pulled_authors(store, "bob") == ["ada"]
+
+
 async def test_a_drop_meets_its_owner(open_store: OpenStore) -> None:
     async def ada_posts_after_a_week(scene: Scene, documents: Documents) -> None:
         scene.world.rest()
@@ -267,7 +357,25 @@ async def test_a_reader_meets_trims_and_drops(open_store: OpenStore) -> None:
         scene.world.rest()
         await ada_posts(scene)
 
+    async def cyd_posts_some(scene: Scene) -> None:
+        scene.world.say("cyd", 4)
+        await scene.catch_up()
+
     await at_every_call(open_store, LARGE_PUSH, before, reads, cyd_posts_much, nothing)
+
+    async def before_merging(scene: Scene) -> None:
+        for follower in ("bob", "dee", "eve"):
+            scene.world.follow(follower, "ada")
+        await bob_follows_two(scene)
+        await scene.visit("bob")
+        for _ in range(3):
+            scene.world.say("cyd")
+            scene.world.say("ada")
+        await scene.catch_up()
+
+    await at_every_call(open_store, LARGE_PUSH, before, reads, cyd_posts_some, nothing)
+    await at_every_call(open_store, SMALL, before_merging, reads, cyd_posts_some, nothing)
+    await at_every_call(open_store, SMALL, before_merging, reads, cyd_posts_much, nothing)
     await at_every_call(open_store, LARGE_PUSH, before, reads, drops, nothing)
 
 

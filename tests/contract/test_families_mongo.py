@@ -1,0 +1,14 @@
+"""The families on MongoDB."""
+
+from functools import partial
+
+import pytest
+
+from tests.contract.families_contract import *  # noqa: F403 -- the contract's tests run where they are imported
+from tests.contract.families_kit import OpenStore
+from tests.runtime_kit import mongo_documents
+
+
+@pytest.fixture
+def open_store(mongodb_url: str) -> OpenStore:
+    return partial(mongo_documents, mongodb_url)
