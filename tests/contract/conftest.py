@@ -2,7 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.log_contract")
+pytest.register_assert_rewrite(
+    *(f"tests.contract.log_{part}" for part in ("appending", "deciding", "forgetting", "kit", "life", "reading"))
+)
 pytest.register_assert_rewrite(
     *(f"tests.contract.documents_{part}" for part in ("control", "convergence", "pages", "rows", "state"))
 )

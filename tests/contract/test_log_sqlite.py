@@ -17,7 +17,6 @@ from domain.log.sqlite.log import _now
 from domain.log.sqlite.states import StateCache
 from domain.log.sqlite.watch import Watch
 from tests.contract.log_contract import *  # noqa: F403 -- the contract's tests run where they are imported
-from tests.contract.log_contract import FINGERPRINT, appended, gather, read_everything, read_shard, tally_of
 from tests.contract.log_domain import (
     Aggregates,
     Note,
@@ -34,6 +33,7 @@ from tests.contract.log_domain import (
     taking,
     tally,
 )
+from tests.contract.log_kit import FINGERPRINT, appended, gather, read_everything, read_shard, tally_of
 
 MASTER_KEY = bytes(range(32))
 

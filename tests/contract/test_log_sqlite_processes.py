@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from domain.log.sqlite import open_sqlite_log
-from tests.contract.log_contract import read_everything
 from tests.contract.log_domain import Aggregates, Counted
+from tests.contract.log_kit import read_everything
 from tests.contract.log_writer import FINGERPRINT, MASTER_KEY
 
 KILLS = 6
