@@ -12,17 +12,23 @@ from domain.envelope import split_sequence
 from domain.errors import CorruptStreamError, UnavailableError
 from domain.events import GenerationClosed
 from domain.log.cassandra import CassandraLog, keeper, metrics, shard
-from domain.log.cassandra.index import open_index
+from domain.log.codec import StoredEvent
 from domain.log.port import Draft, Execution
 from tests.contract.log_domain import Counted, Tally, always, counting, metadata, new_id, next_number, slot_in, tally
-from tests.integration.log_cassandra_kit import Store, read_shard, store, until
+from tests.log_cassandra_kit import Keyspace, Store, keyspace, read_shard, until
 
 SHARD = 3
 
 
+@pytest.fixture(scope="module")
+async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
+    async with keyspace(cassandra_address) as made:
+        yield made
+
+
 @pytest.fixture
-async def own(cassandra_address: str) -> AsyncIterator[Store]:
-    async with store(cassandra_address) as made:
+async def own(tables: Keyspace) -> AsyncIterator[Store]:
+    async with tables.store() as made:
         yield made
 
 
@@ -79,6 +85,56 @@ async def test_streams_are_whole_while_the_floor_rises_under_them(own: Store, hu
     assert len(await read_shard(logs[0], SHARD)) == logs[1].shards[SHARD].seen
 
 
+async def test_a_load_begins_again_when_the_floor_has_moved_under_it(
+    own: Store, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is read before the rows are in it, and the tail looked at when they are there no more."""
+    log = await own.open()
+    shards = log.identity.shards
+    stream = stream_of(log)
+    index, copier = log.shards[SHARD].index, log._copiers[SHARD]
+    read, gate, waiting = index.stream, asyncio.Event(), asyncio.Event()
+    held: list[StoredEvent] = []
+    add = copier.add
+    monkeypatch.setattr(copier, "add", held.extend)
+    for _ in range(20):
+        await log.execute(counting(stream, shards))
+
+    async def read_slowly(name: str) -> list[StoredEvent]:
+        rows = await read(name)
+        waiting.set()
+        await gate.wait()
+        return rows
+
+    monkeypatch.setattr(index, "stream", read_slowly)
+    loading = asyncio.create_task(log.load(stream))
+    await waiting.wait()
+    add(held)
+    await watermark_reached(log, 20)
+
+    async def dropped() -> bool:
+        return log.shards[SHARD].tail.floor > 10
+
+    await until(dropped)
+    gate.set()
+    assert [recorded.version for recorded in await loading] == list(range(1, 21))
+
+
+async def test_a_hole_ends_the_run_and_is_not_skipped(own: Store) -> None:
+    """There never is one, unless the log was tampered with: readers stop before it."""
+    log = await own.open()
+    stream = stream_of(log)
+    events = (await log.execute(counting(stream, log.identity.shards, 1, 2, 3))).events
+    await watermark_reached(log, 3)
+    where = f"generation = {log.identity.generation} AND shard = {SHARD} AND segment = 0 AND position = 2"
+    await own.tables.define(f"DELETE FROM {{0}}.event_log WHERE {where}")
+    before = metrics.HOLES._value.get()
+    again = await own.open()
+    assert await again.read(SHARD, 0, 10) == events[:1]
+    assert await again.read(SHARD, events[0].sequence, 10) == ()
+    assert metrics.HOLES._value.get() > before
+
+
 async def test_what_a_dead_process_did_not_copy_is_mended(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "MEND_AFTER", 300_000)
     monkeypatch.setattr(keeper, "STEP_SECONDS", 0.1)
@@ -86,7 +142,7 @@ async def test_what_a_dead_process_did_not_copy_is_mended(own: Store, monkeypatc
     dead, alive = await own.open(), await own.open()
     streams = [stream_of(dead) for _ in range(20)]
     for copier in dead._copiers:
-        copier.add = lambda rows: None  # type: ignore[method-assign]  # noqa: ARG005
+        monkeypatch.setattr(copier, "add", list)
     for _ in range(3):
         await asyncio.gather(*(dead.execute(counting(stream, dead.identity.shards)) for stream in streams))
     die(dead)
@@ -103,9 +159,9 @@ async def test_the_watermark_stands_before_what_is_not_in_the_index(
     monkeypatch.setattr(keeper, "STEP_SECONDS", 0.05)
     slow, owner = await own.open(), await own.open()
     copier = slow._copiers[SHARD]
-    held: list[object] = []
+    held: list[StoredEvent] = []
     add = copier.add
-    copier.add = held.extend  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(copier, "add", held.extend)
     stream = stream_of(slow)
     await slow.execute(counting(stream, slow.identity.shards, 1, 2, 3))
     for _ in range(5):
@@ -113,7 +169,7 @@ async def test_the_watermark_stands_before_what_is_not_in_the_index(
     await asyncio.sleep(0.5)
     progress = owner.shards[SHARD].progress
     assert (await progress.read(owner.shards[SHARD].place)).watermark == 0
-    add(held)  # type: ignore[arg-type]
+    add(held)
     await watermark_reached(owner, 8)
 
 
@@ -147,11 +203,9 @@ async def test_two_events_of_one_version_stop_whoever_loads_them(own: Store) -> 
     await log.execute(counting(stream, shards, 1, 2))
     await log.execute(counting(bystander, shards))
     await watermark_reached(log, 3)
-    await log.close()
-    async with own.bridge() as bridge:
-        index = await open_index(bridge, own.keyspace)
-        first, _ = await index.stream(stream)
-        await index.write([msgspec.structs.replace(first, position=first.position + 2)])
+    index = log.shards[SHARD].index
+    first, _ = await index.stream(stream)
+    await index.write([msgspec.structs.replace(first, position=first.position + 2)])
     again = await own.open()
     for use in (again.load(stream), again.states([stream]), again.execute(counting(stream, shards))):
         with pytest.raises(CorruptStreamError):
@@ -168,17 +222,17 @@ async def test_a_full_tail_turns_commands_away_until_the_index_follows(
     stream = stream_of(writer)
     shards = writer.identity.shards
     copier = writer._copiers[SHARD]
-    held: list[object] = []
+    held: list[StoredEvent] = []
     add = copier.add
-    copier.add = held.extend  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(copier, "add", held.extend)
     for _ in range(5):
         await writer.execute(counting(stream, shards, *range(10)))
     with pytest.raises(UnavailableError, match="behind"):
         await writer.execute(counting(stream, shards))
     assert len(await read_shard(writer, SHARD)) == 50
     monkeypatch.setattr(shard, "RETAINED_ROWS", 3)
-    copier.add = add  # type: ignore[method-assign]
-    add(held)  # type: ignore[arg-type]
+    monkeypatch.setattr(copier, "add", add)
+    add(held)
     await watermark_reached(writer, 50)
 
     async def accepted() -> bool:
@@ -205,9 +259,8 @@ async def test_a_generation_ends_and_the_next_goes_on(own: Store) -> None:
         await log.execute(counting(stream, shards))
     for number in range(shards):
         await watermark_reached(log, split_sequence(await log.head(number))[1], number)
-    async with own.bridge() as bridge:
-        columns, values = "name, generation, shards, segment_size", f"'log', {old + 1}, {shards}, 128"
-        await bridge.define([f"INSERT INTO {own.keyspace}.log_meta ({columns}) VALUES ({values}) IF NOT EXISTS"])
+    columns, values = "name, generation, shards, segment_size", f"'log', {old + 1}, {shards}, 128"
+    await own.tables.define(f"INSERT INTO {{0}}.log_meta ({columns}) VALUES ({values}) IF NOT EXISTS")
     following = await own.open()
     assert (following.identity.generation, following.identity.segment_size) == (old + 1, 128)
     last = await log.head(SHARD)

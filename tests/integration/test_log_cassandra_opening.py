@@ -11,13 +11,19 @@ from domain.errors import LogError, UnavailableError
 from domain.log.cassandra import clock as clock_module
 from domain.log.cassandra import migrate_cassandra, open_cassandra_log
 from tests.contract.log_domain import Aggregates, counting, new_id, note, noting, tally
-from tests.integration.log_cassandra_kit import FINGERPRINT, MASTER_KEY, Proxy, Store, store, until
+from tests.log_cassandra_kit import FINGERPRINT, MASTER_KEY, Keyspace, Store, keyspace, until
 from tests.servers import free_port
 
 
+@pytest.fixture(scope="module")
+async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
+    async with keyspace(cassandra_address) as made:
+        yield made
+
+
 @pytest.fixture
-async def own(cassandra_address: str) -> AsyncIterator[Store]:
-    async with store(cassandra_address) as made:
+async def own(tables: Keyspace) -> AsyncIterator[Store]:
+    async with tables.store() as made:
         yield made
 
 
@@ -34,11 +40,11 @@ async def test_without_a_schema_it_says_what_makes_one(cassandra_address: str) -
         )
 
 
-async def test_migrating_again_changes_nothing(own: Store) -> None:
+async def test_migrating_again_changes_nothing(own: Store, tables: Keyspace) -> None:
     log = await own.open()
-    again = await migrate_cassandra([own.host], own.keyspace, port=own.port, server_key_fingerprint=FINGERPRINT)
+    again = await migrate_cassandra([tables.host], tables.name, port=tables.port, server_key_fingerprint=FINGERPRINT)
     assert again == log.identity
-    migrate = partial(migrate_cassandra, [own.host], own.keyspace, port=own.port)
+    migrate = partial(migrate_cassandra, [tables.host], tables.name, port=tables.port)
     for other in (
         migrate(server_key_fingerprint=FINGERPRINT, shards=16),
         migrate(server_key_fingerprint=FINGERPRINT, segment_size=128),
@@ -60,10 +66,7 @@ async def test_it_does_not_open_under_another_master_key(own: Store) -> None:
 
 
 async def test_it_does_not_open_in_another_data_centre(own: Store) -> None:
-    async with own.bridge() as bridge:
-        await bridge.define(
-            [f"UPDATE {own.keyspace}.log_meta SET data_centre = 'elsewhere' WHERE name = 'log' IF EXISTS"]
-        )
+    await own.tables.define("UPDATE {0}.log_meta SET data_centre = 'elsewhere' WHERE name = 'log' IF log_id != null")
     with pytest.raises(LogError, match="elsewhere"):
         await own.open()
 
@@ -84,14 +87,14 @@ async def test_a_store_that_is_not_there_is_named_within_seconds() -> None:
 
 
 async def test_a_store_that_accepts_and_says_nothing_is_named_too(own: Store) -> None:
-    async with Proxy(own.host, own.port) as proxy:
+    async with own.proxy() as proxy:
         proxy.requests.clear()
         with pytest.raises(UnavailableError, match=str(proxy.port)):
             await own.open(through=proxy)
 
 
 async def test_when_the_store_goes_and_comes_back_everything_heals(own: Store) -> None:
-    async with Proxy(own.host, own.port) as proxy:
+    async with own.proxy() as proxy:
         log, other = await own.open(through=proxy), await own.open()
         shards = log.identity.shards
         stream, elsewhere = tally(new_id()), tally(new_id())

@@ -11,20 +11,26 @@ from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.log.cassandra import CassandraLog, metrics
 from domain.log.port import Execution, Outcome
 from tests.contract.log_domain import Counted, counting, new_id, next_number, slot_in, tally
-from tests.integration.log_cassandra_kit import Proxy, Store, commands_of, read_shard, store, until
+from tests.log_cassandra_kit import Keyspace, Proxy, Store, commands_of, keyspace, read_shard, until
 
 SHARD = 3
 
 
+@pytest.fixture(scope="module")
+async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
+    async with keyspace(cassandra_address) as made:
+        yield made
+
+
 @pytest.fixture
-async def own(cassandra_address: str) -> AsyncIterator[Store]:
-    async with store(cassandra_address) as made:
+async def own(tables: Keyspace) -> AsyncIterator[Store]:
+    async with tables.store() as made:
         yield made
 
 
 @pytest.fixture
 async def proxy(own: Store) -> AsyncIterator[Proxy]:
-    async with Proxy(own.host, own.port) as made:
+    async with own.proxy() as made:
         yield made
         made.heal()
         await own.close()
@@ -190,7 +196,7 @@ async def test_two_that_race_through_faults_lose_and_double_nothing(own: Store, 
     """Two processes on one shard over several segments, each behind a proxy that stalls, loses and delays."""
     source = random.Random(seed)
     before = unknown_outcomes()
-    async with Proxy(own.host, own.port) as first, Proxy(own.host, own.port) as second:
+    async with own.proxy() as first, own.proxy() as second:
         logs = [await own.open(through=proxy, patience=60) for proxy in (first, second)]
         shards = logs[0].identity.shards
         streams = [stream_of(shards) for _ in range(5)]

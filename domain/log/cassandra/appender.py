@@ -36,14 +36,13 @@ class Ticket(Waiting):
     """A command in the queue.
 
     ``answer`` gets its decision once that is final, or None where something that it was prepared with is gone: then it must be prepared again.
-    ``entries`` are pinned for it: its streams', and in ``given_entries`` those of ``execution.given``. ``confirmed``: a head that was read after it
+    ``entries`` are pinned for it: its streams' and those of ``execution.given``. ``confirmed``: a head that was read after it
     arrived is folded. ``sent``: its events are in flight. ``abandoned`` is set where its caller left while they were, and called at the end.
     """
 
     answer: "asyncio.Future[Decision[Ticket] | None]"
     deadline: float
     entries: Sequence[Entry] = ()
-    given_entries: Sequence[Entry] = ()
     sealable: bool = False
     confirmed: bool = False
     sent: bool = False
@@ -251,13 +250,13 @@ class Appender:
             if not self._ready(ticket):
                 ticket.settle(None)
                 continue
-            if ticket.given_entries:
-                ticket.given = {entry.stream: entry.snapshot.state for entry in ticket.given_entries}
+            if ticket.execution.given:
+                ticket.given = {entry.stream: entry.snapshot.state for entry in ticket.entries}
             window.append(ticket)
         return window
 
     def _ready(self, ticket: Ticket) -> bool:
-        for entry in (*ticket.entries, *ticket.given_entries):
+        for entry in ticket.entries:
             if entry.dropped:
                 return False
         subject = ticket.execution.subject

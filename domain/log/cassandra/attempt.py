@@ -56,7 +56,11 @@ class Attempt:
             return False
 
     async def _resolve(self) -> bool:
-        row = await self._table.next_serial(self._place, self._base)
+        # A row there proves that the head has moved, however it was read; that there is none is proven only by a serial read, which
+        # gets into the way of other appends.
+        row = await self._table.row(self._place, self._base + 1)
+        if row is None:
+            row = await self._table.next_serial(self._place, self._base)
         if row is not None:
             return row.attempt_id == self._attempt_id
         if await self._table.append(self._statement):

@@ -1,8 +1,10 @@
 """Copies the rows that this process appended into the index, in order and off the callers' path."""
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -28,7 +30,7 @@ class Copier:
         self._room.set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._done: deque[tuple[int, int]] = deque()
+        self._done: list[tuple[int, int]] = []
 
     def add(self, rows: Sequence[StoredEvent]) -> None:
         self._pending.extend(rows)
@@ -51,15 +53,12 @@ class Copier:
 
     def copied_through(self, position: int) -> int:
         """The last position of the run that was copied from ``position + 1`` on; ``position`` where there is none."""
-        for first, last in self._done:
-            if first <= position + 1 <= last:
-                return last
-        return position
+        before = bisect_right(self._done, position + 1, key=itemgetter(0)) - 1
+        return max(position, self._done[before][1]) if before >= 0 else position
 
     def forget(self, watermark: int) -> None:
         """What lies below the watermark needs no memory."""
-        while self._done and self._done[0][1] <= watermark:
-            self._done.popleft()
+        del self._done[: bisect_right(self._done, watermark, key=itemgetter(1))]
 
     async def run(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from typing import Final
 
 from domain.ids import stream_shard
 from domain.log.batching import Decision, Fate
+from domain.log.cassandra._together import together
 from domain.log.cassandra.appender import Appender, Ticket
 from domain.log.cassandra.shard import Shard
 from domain.log.cassandra.view import Entry
@@ -114,19 +115,30 @@ class _Command:
                 await self._ring.create(execution.subject)
             # A subject without a key is none that the cache could know: its command is refused when it has something to seal.
             ticket.sealable = execution.subject in await self._ring.keys((execution.subject,))
-        ticket.entries = await self._acquire(
-            self._appender.shard, [s for s in execution.streams if s not in execution.fresh]
-        )
-        if execution.given:
-            by_shard = self._by_shard(execution.given)
-            entries = await asyncio.gather(*(self._acquire(shard, streams) for shard, streams in by_shard.items()))
-            ticket.given_entries = [entry for found in entries for entry in found]
+        await self._acquire(ticket)
         return ticket
 
-    async def _acquire(self, shard: Shard, streams: Iterable[str]) -> Sequence[Entry]:
-        entries = await shard.acquire(streams)
-        self._held.pins.append((shard, entries))
-        return entries
+    async def _acquire(self, ticket: Ticket) -> None:
+        execution = self._execution
+        wanted = {self._appender.shard: [stream for stream in execution.streams if stream not in execution.fresh]}
+        for shard, streams in self._by_shard(execution.given).items():
+            wanted.setdefault(shard, []).extend(streams)
+        pins = self._held.pins
+        cold: list[tuple[Shard, list[str]]] = []
+        for shard, streams in wanted.items():
+            entries = shard.acquire_held(streams)
+            if entries is None:
+                cold.append((shard, streams))
+            else:
+                pins.append((shard, entries))
+        if len(cold) == 1:
+            await self._load(*cold[0])
+        elif cold:
+            await together(self._load(shard, streams) for shard, streams in cold)
+        ticket.entries = [entry for _, entries in pins for entry in entries]
+
+    async def _load(self, shard: Shard, streams: Sequence[str]) -> None:
+        self._held.pins.append((shard, await shard.acquire(streams)))
 
     async def _confirm_given(self) -> None:
         await asyncio.gather(*(shard.confirm() for shard in self._by_shard(self._execution.given)))

@@ -268,8 +268,8 @@ def _connect(hosts: Sequence[str], port: int, data_centre: str | None, timeout: 
         control_connection_timeout=CONNECT_SECONDS,
         idle_heartbeat_interval=10,
         idle_heartbeat_timeout=10,
-        schema_metadata_enabled=False,
-        token_metadata_enabled=True,
+        # The schema is read once, for it says which nodes hold a partition; what changes in it later is nothing to us.
+        schema_event_refresh_window=-1,
         compression=False,
     )
     try:

@@ -15,6 +15,7 @@ from domain.errors import LogError, UnavailableError
 from domain.events import GenerationClosed
 from domain.log.batching import Aggregates, Batch, W, fold
 from domain.log.cassandra import metrics
+from domain.log.cassandra._together import together
 from domain.log.cassandra.index import Progress, StreamIndex
 from domain.log.cassandra.loading import Loader
 from domain.log.cassandra.table import PAGE, LogTable, Place
@@ -156,8 +157,6 @@ class Shard:
 
     def _advanced(self) -> None:
         self._trim()
-        self._tail_rows.set(len(self.tail))
-        self._lag.set(max(0, self.seen - self.watermark))
         self.moved.set()
         self.moved = asyncio.Event()
 
@@ -170,6 +169,8 @@ class Shard:
         floor = min(self.watermark, self.seen - RETAINED_ROWS)
         if floor - self.tail.floor >= RETAINED_ROWS:
             self.tail.raise_floor(floor)
+        self._tail_rows.set(len(self.tail))
+        self._lag.set(max(0, self.seen - self.watermark))
 
     async def _rebase(self) -> None:
         """After a long pause: what the index holds need not be folded row by row."""
@@ -218,32 +219,32 @@ class Shard:
         await self.confirm()
         return await self._loader.events(stream)
 
-    async def acquire(self, streams: Iterable[str]) -> list[Entry]:
-        """Entries of the streams, loaded and pinned; to be given back by :meth:`release`. LogError where a stream cannot be folded."""
+    def acquire_held(self, streams: Iterable[str]) -> list[Entry] | None:
+        """As :meth:`acquire`, without waiting; None where something must be loaded."""
         entries: list[Entry] = []
-        missing: list[str] = []
         for stream in streams:
             entry = self.view.pin(stream)
-            if entry is not None and self._opened_still(entry):
-                entries.append(entry)
-                continue
             if entry is not None:
-                self.view.unpin(entry)
-            missing.append(stream)
-        if missing:
-            try:
-                if len(missing) == 1:
-                    await self._acquire(missing[0], entries)
-                else:
-                    async with asyncio.TaskGroup() as group:
-                        for stream in missing:
-                            group.create_task(self._acquire(stream, entries))
-            except BaseExceptionGroup as errors:
+                entries.append(entry)
+            if entry is None or not self._opened_still(entry):
                 self.release(entries)
-                raise errors.exceptions[0] from None
-            except BaseException:
-                self.release(entries)
-                raise
+                return None
+        return entries
+
+    async def acquire(self, streams: Sequence[str]) -> list[Entry]:
+        """Entries of the streams, loaded and pinned; to be given back by :meth:`release`. LogError where a stream cannot be folded."""
+        held = self.acquire_held(streams)
+        if held is not None:
+            return held
+        entries: list[Entry] = []
+        try:
+            if len(streams) == 1:
+                await self._acquire(streams[0], entries)
+            else:
+                await together(self._acquire(stream, entries) for stream in streams)
+        except BaseException:
+            self.release(entries)
+            raise
         return entries
 
     def release(self, entries: Iterable[Entry]) -> None:

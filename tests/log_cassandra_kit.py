@@ -10,8 +10,7 @@ from typing import Self
 
 from domain.envelope import Recorded
 from domain.log.cassandra import CassandraLog, migrate_cassandra, open_cassandra_log
-from domain.log.cassandra.driver import Bridge, connect
-from domain.log.cassandra.schema import keys_keyspace
+from domain.log.cassandra.driver import connect
 from domain.log.port import EventLog
 from tests.contract.log_domain import Aggregates
 
@@ -19,19 +18,89 @@ MASTER_KEY = bytes(range(32))
 FINGERPRINT = "fingerprint of the server key"
 
 
+_TABLES = ("{0}.event_log", "{0}.events_by_stream", "{0}.log_meta", "{0}_keys.subject_keys")
+
+
 @dataclass
-class Store:
-    """A log of its own; ``open`` gives another handle on it, as another process would have. All is closed and dropped at the end."""
+class Keyspace:
+    """Tables of a log. Making and dropping them takes longer than most tests: they are emptied and used again."""
 
     host: str
     port: int
-    keyspace: str
+    name: str
+    segment_size: int
+    shards: int
+    used: bool = False
+
+    async def define(self, *statements: str) -> None:
+        """Runs schema statements, and what else no handle would do to its log; ``{0}`` is the keyspace."""
+        bridge = await connect([self.host], self.port)
+        try:
+            await bridge.define(statement.format(self.name) for statement in statements)
+        finally:
+            await bridge.close()
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator["Store"]:
+        """An empty log in it."""
+        if self.used:
+            await self.define(*(f"TRUNCATE {table}" for table in _TABLES))
+        self.used = True
+        await migrate_cassandra(
+            [self.host],
+            self.name,
+            port=self.port,
+            server_key_fingerprint=FINGERPRINT,
+            segment_size=self.segment_size,
+            shards=self.shards,
+        )
+        made = Store(self)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+@asynccontextmanager
+async def keyspace(address: str, *, segment_size: int = 64, shards: int = 8) -> AsyncIterator[Keyspace]:
+    """Dropped at the end."""
+    host, _, port = address.rpartition(":")
+    made = Keyspace(host, int(port), f"log_{secrets.token_hex(6)}", segment_size, shards)
+    try:
+        yield made
+    finally:
+        await made.define("DROP KEYSPACE IF EXISTS {0}", "DROP KEYSPACE IF EXISTS {0}_keys")
+
+
+@dataclass
+class Store:
+    """A log; ``open`` gives another handle on it, as another process would have. All handles are closed at the end."""
+
+    tables: Keyspace
     opened: list[CassandraLog] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return self.tables.host
+
+    @property
+    def port(self) -> int:
+        return self.tables.port
+
+    @property
+    def keyspace(self) -> str:
+        return self.tables.name
 
     async def open(self, *, through: "Proxy | None" = None, **options: object) -> CassandraLog:
         settings: dict[str, object] = {"master_key": MASTER_KEY, "server_key_fingerprint": FINGERPRINT} | options
         port = self.port if through is None else through.port
-        log = await open_cassandra_log([self.host], port, self.keyspace, aggregates=Aggregates(), **settings)  # type: ignore[arg-type]
+        log = await open_cassandra_log(
+            [self.host],
+            port,
+            self.keyspace,
+            aggregates=Aggregates(),
+            **settings,  # type: ignore[arg-type]
+        )
         self.opened.append(log)
         return log
 
@@ -39,33 +108,15 @@ class Store:
         for log in self.opened:
             await log.close()
 
-    @asynccontextmanager
-    async def bridge(self) -> AsyncIterator[Bridge]:
-        bridge = await connect([self.host], self.port)
-        try:
-            yield bridge
-        finally:
-            await bridge.close()
+    def proxy(self) -> "Proxy":
+        return Proxy(self.host, self.port)
 
 
 @asynccontextmanager
 async def store(address: str, *, segment_size: int = 64, shards: int = 8) -> AsyncIterator[Store]:
-    host, _, port = address.rpartition(":")
-    made = Store(host, int(port), f"log_{secrets.token_hex(6)}")
-    await migrate_cassandra(
-        [host],
-        made.keyspace,
-        port=made.port,
-        server_key_fingerprint=FINGERPRINT,
-        shards=shards,
-        segment_size=segment_size,
-    )
-    try:
+    """A log in a keyspace made for it alone."""
+    async with keyspace(address, segment_size=segment_size, shards=shards) as tables, tables.store() as made:
         yield made
-    finally:
-        await made.close()
-        async with made.bridge() as bridge:
-            await bridge.define(f"DROP KEYSPACE {name}" for name in (made.keyspace, keys_keyspace(made.keyspace)))
 
 
 class Proxy:
