@@ -23,13 +23,14 @@ class HomeFeedConnection(Connection[FeedItem]):
     )
 
 
-async def home_feed(context: RequestContext, first: int | None, after: str | None) -> HomeFeedConnection:
+async def home_feed(context: RequestContext, first: int | None, after: str | None, *, live: bool) -> HomeFeedConnection:
+    """``live``: whether the live cursor is asked for, which costs two finds."""
     services, viewer = context.services, context.require_viewer().account
     name = list_name(viewer, "homeFeed")
     asked = window(services.signer, name, first=first, after=after)
     await consistent(context, HOME)
     # Before the page: what comes into being between the two is on both rather than on neither.
-    live_cursor = await cursors.live_cursor(services, cursors.HOME, HOME[0], viewer)
+    live_cursor = await cursors.live_cursor(services, cursors.HOME, HOME[0], viewer) if live else ""
     home = await homefeed.home_page(services.documents, viewer, asked, services.now())
     if home.tend:
         tend = partial(homefeed.tend_home, services.documents, viewer, context.request_id, services.now())

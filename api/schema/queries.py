@@ -10,7 +10,7 @@ from api.context import RequestContext
 from api.schema import feeds, progress, trending
 from api.schema.consistency import SHOWN, Info, consistent
 from api.schema.enums import TrendKind, TrendWindow
-from api.schema.fields import resolved
+from api.schema.fields import asks_for, resolved
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
 from api.schema.node import Node
@@ -51,7 +51,7 @@ class Viewer:
         "Posts and reposts of those whom the viewer follows, and the viewer's own, newest first. Replies only among people whom the viewer follows."
     )
     async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
-        return await feeds.home_feed(info.context, first, after)
+        return await feeds.home_feed(info.context, first, after, live=asks_for(info, "liveCursor"))
 
 
 @strawberry.type(description="What can be asked for.")
