@@ -59,12 +59,6 @@ _FOLDS: Mapping[type[Event], Fold] = {kind: _recorded for kind in REGISTRY.value
 FAMILY = Family("receipts", (RECEIPTS,), _FOLDS)
 
 
-async def get_receipt(documents: Documents, command: str) -> Mapping[int, int]:
-    """{shard: sequence} of the last event that a command appended there; empty where none is known; one find."""
-    found = await find_recording(documents, command)
-    return found.positions if found is not None else {}
-
-
 async def find_recording(documents: Documents, command: str) -> Recording | None:
     """What is known of a command; one find."""
     found = await documents.page(RECEIPTS, "by_command", [command], limit=MAX_SHARDS)
