@@ -86,6 +86,7 @@ def _put(recorded: Recorded, *signals: Signal) -> Iterable[Operation]:
             signal, shard=recorded.shard, position=recorded.sequence, n=n, at=recorded.recorded_at
         )
         fields = {name: value for name, value in msgspec.to_builtins(placed).items() if value is not None}
+        fields["topics"] = list(signal.topics)
         yield Put(SIGNALS, f"{recorded.shard}-{recorded.sequence}-{n}", fields)
 
 

@@ -147,7 +147,9 @@ async def get_snapshot(documents: Documents, kind: TrendKind, window: TrendWindo
     if found is not None:
         return msgspec.convert(found, Snapshot)
     snapshot = await build_snapshot(documents, kind, window, minute)
-    await documents.put(SNAPSHOTS, [Row(name, 1, msgspec.to_builtins(snapshot))])
+    # Through JSON, which has no tuples: documents hold none.
+    fields = msgspec.json.decode(msgspec.json.encode(snapshot))
+    await documents.put(SNAPSHOTS, [Row(name, 1, fields)])
     return snapshot
 
 
