@@ -1,8 +1,10 @@
 """The folds and reactors, put together from the services: by the embedded server in its own process, by ``tidings work`` in one of theirs."""
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
 
 from api.services import Services
 from domain.commands import Command
@@ -10,7 +12,17 @@ from domain.context import Context
 from domain.handlers import handle
 from domain.policies import POLICIES
 from projections.families import ALL
-from projections.runtime import Cause, Runtime
+from projections.receipts import sweep_receipts
+from projections.runtime import Cause, Runtime, Sweeper, Tuning
+from projections.signals import SWEEP_STEP, sweep_signals
+from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots
+
+MINUTE: Final = 60.0
+MOST_STEPS: Final = 200
+"""Of one sweep: 200,000 rows a shard and minute are more than a shard takes in."""
+ALONE: Final = "embedded"
+"""The one holder of an embedded server's leases: after a crash its restart renews them and need not wait for them to run out."""
+ALONE_TTL: Final = 30.0
 
 
 @asynccontextmanager
@@ -38,4 +50,45 @@ def build_runtime(services: Services) -> Runtime:
         )
         return await handle(services.log, command, context)
 
-    return Runtime(services.log, services.documents, ALL, policies=POLICIES, perform=perform, clock=services.now)
+    alone = services.settings.embedded
+    return Runtime(
+        services.log,
+        services.documents,
+        ALL,
+        policies=POLICIES,
+        perform=perform,
+        sweepers=_sweepers(services),
+        holder=ALONE if alone else None,
+        tuning=Tuning(ttl=ALONE_TTL) if alone else Tuning(),
+        clock=services.now,
+    )
+
+
+def _sweepers(services: Services) -> Sequence[Sweeper]:
+    documents, now = services.documents, services.now
+
+    async def signals() -> None:
+        for shard in range(services.log.identity.shards):
+            await _thoroughly(partial(sweep_signals, documents, shard, now()))
+
+    async def receipts() -> None:
+        for shard in range(services.log.identity.shards):
+            await _thoroughly(partial(sweep_receipts, documents, shard, now()))
+
+    async def trends() -> None:
+        for window in TrendWindow:
+            await get_snapshot(documents, TrendKind.TAG, window, newest_minute(now()))
+            await sweep_snapshots(documents, TrendKind.TAG, window, now())
+
+    return (
+        Sweeper("signals", MINUTE, signals),
+        Sweeper("receipts", MINUTE, receipts),
+        Sweeper("trends", MINUTE, trends),
+    )
+
+
+async def _thoroughly(sweep: Callable[[], Awaitable[int]]) -> None:
+    """Step by step until a step finds less than it could take."""
+    for _ in range(MOST_STEPS):
+        if await sweep() < SWEEP_STEP:
+            return
