@@ -290,3 +290,47 @@ async def test_a_rotated_refresh_token_ends_its_session(world: World) -> None:
     assert stolen["userErrors"][0]["code"] == "UNAUTHENTICATED"
     ended = await world.eve.do("refreshSession", refreshToken=renewed["session"]["refreshToken"])
     assert ended["userErrors"][0]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_registration_that_is_repeated_finds_its_account_for_the_same_password_alone(world: World) -> None:
+    served = world.served
+    given = {"handle": "again", "email": "again@example.org", "password": PASSWORD, "idempotencyKey": "again"}
+    select = "account { id } session { accessToken refreshToken }"
+    first = await world.eve.done("registerAccount", select=select, **given)
+    repeat = await world.eve.done("registerAccount", select=select, **given)
+    assert (first["changed"], repeat["changed"]) == (True, False)
+    assert repeat["account"] == first["account"]
+    assert repeat["session"]["refreshToken"] != first["session"]["refreshToken"]
+    await settled(served)
+    before = await world.heads()
+    for field, other in {"password": "another password", "handle": "other", "displayName": "Other"}.items():
+        refused = await world.eve.do("registerAccount", select=select, **given | {field: other})
+        assert [error["code"] for error in refused["userErrors"]] == ["IDEMPOTENCY_MISMATCH"]
+        assert (refused["account"], refused["session"]) == (None, None)
+    assert await world.heads() == before
+
+
+async def test_a_session_is_opened_renewed_and_ended(world: World) -> None:
+    select = "account { handle } session { accessToken refreshToken expiresAt }"
+    names = ("bob", "@Bob", "BOB@example.org")
+    opened = [await world.eve.done("signIn", select=select, handleOrEmail=n, password=PASSWORD) for n in names]
+    assert [payload["account"] for payload in opened] == [{"handle": "bob"}] * 3
+    token = opened[0]["session"]["refreshToken"]
+    renewed = await world.eve.done("refreshSession", select=select, refreshToken=token)
+    assert renewed["account"] == {"handle": "bob"}
+    headers = {"authorization": f"Bearer {renewed['session']['accessToken']}"}
+    query = "mutation { signOut(input: {}) { changed userErrors { code } receipt { status } } }"
+    answers = [(await world.served.ask(query, headers=headers))["data"]["signOut"] for _ in range(2)]
+    assert [answer["changed"] for answer in answers] == [True, False]
+    refused = await world.eve.do("refreshSession", refreshToken=renewed["session"]["refreshToken"])
+    assert [error["code"] for error in refused["userErrors"]] == ["UNAUTHENTICATED"]
+
+
+async def test_a_post_that_is_repeated_is_made_once(world: World) -> None:
+    given = {"text": "Once", "idempotencyKey": "once", "replyTo": world.post}
+    first = await world.eve.done("createPost", select="post { id }", **given)
+    before = await world.heads()
+    repeat = await world.eve.done("createPost", select="post { id }", **given)
+    assert (repeat["changed"], repeat["post"]) == (False, first["post"])
+    assert repeat["receipt"]["position"]
+    assert await world.heads() == before
