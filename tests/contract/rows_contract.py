@@ -1,0 +1,212 @@
+"""What the families of rows and caches promise on every document store: signals, receipts and trends. Used as families_contract is."""
+
+from collections.abc import Sequence
+
+from domain.envelope import Metadata, Recorded
+from domain.events import Event, PostCreated
+from projections import families, receipts, signals, trends
+from projections.documents.port import Documents
+from projections.folding import Family
+from projections.paging import Window
+from projections.receipts import Recording, find_recording, sweep_receipts
+from projections.signals import (
+    MAX_SIGNALS,
+    SIGNALS,
+    Signal,
+    read_signals,
+    signal_floors,
+    sweep_signals,
+)
+from projections.trend_scores import DAY, HOUR
+from projections.trends import (
+    KEPT,
+    MINUTE,
+    SETTLE,
+    SNAPSHOTS,
+    TrendKind,
+    TrendWindow,
+    get_snapshot,
+    newest_minute,
+    sweep_snapshots,
+    trends_page,
+)
+from tests.contract.families_contract import lived
+from tests.contract.families_history import SHARDS
+from tests.contract.families_kit import Counted, OpenStore, contents, fold, workers_of
+from tests.runtime_kit import FaultyDocuments
+
+NOON = 472_224 * HOUR
+
+
+def recorded(event: Event, *, at: int, position: int, shard: int = 0, command: str = "command") -> Recorded:
+    return Recorded(
+        event_id=f"event-{shard}-{position}",
+        stream="stream",
+        version=position,
+        event=event,
+        metadata=Metadata(command_id=command),
+        occurred_at=at,
+        recorded_at=at,
+        attempt_id="",
+        generation=1,
+        shard=shard,
+        position=position,
+    )
+
+
+async def read_all(documents: Documents, shard: int, limit: int) -> Sequence[Signal]:
+    found: list[Signal] = []
+    while page := await read_signals(documents, shard, found[-1].position if found else 0, limit):
+        found += page
+    return found
+
+
+async def fold_family(documents: Documents, family: Family, log: Sequence[Recorded]) -> None:
+    for worker in workers_of([family], log):
+        await fold(documents, family, worker.events)
+
+
+async def test_signals_are_read_by_position_and_an_events_stay_together(open_store: OpenStore) -> None:
+    world = lived(5)
+    async with open_store(signals.FAMILY.collections) as documents:
+        await fold_family(documents, signals.FAMILY, world.log)
+        stored = await contents(documents, SIGNALS)
+        read: list[Signal] = []
+        for shard in range(SHARDS):
+            own = await read_all(documents, shard, MAX_SIGNALS + 1)
+            assert own == await read_all(documents, shard, 1_000)
+            assert [(one.position, one.n) for one in own] == sorted((one.position, one.n) for one in own)
+            read += own
+        assert len(read) == len(stored)
+
+
+async def test_signals_are_swept_from_below_and_the_floor_says_so(open_store: OpenStore) -> None:
+    world = lived(6)
+    async with open_store(signals.FAMILY.collections) as documents:
+        await fold_family(documents, signals.FAMILY, world.log)
+        before = await read_all(documents, 0, 1_000)
+        middle = before[len(before) // 2]
+        assert await signal_floors(documents, [0, 1]) == {0: 0, 1: 0}
+        swept = await sweep_signals(documents, 0, middle.at, kept=0)
+        floors = await signal_floors(documents, [0, 1])
+        left = [signal for signal in before if signal.at >= middle.at]
+        assert swept == len(before) - len(left)
+        assert floors == {0: max(signal.position for signal in before if signal not in left), 1: 0}
+        assert await read_all(documents, 0, 1_000) == left
+        # An earlier sweep that wakes up late, and one that finds nothing.
+        await sweep_signals(documents, 0, before[1].at, kept=0)
+        assert await sweep_signals(documents, 0, middle.at, kept=0) == 0
+        assert await signal_floors(documents, [0, 1]) == floors
+
+
+async def test_a_receipt_has_every_shard_of_its_command(open_store: OpenStore) -> None:
+    post = PostCreated(post="p", author="ada", root="p")
+    async with open_store(receipts.FAMILY.collections) as documents:
+        log = [recorded(post, at=NOON, position=position) for position in (1, 2)]
+        await fold(documents, receipts.FAMILY, log)
+        await fold(documents, receipts.FAMILY, [recorded(post, at=NOON, position=9, shard=3)])
+        await fold(documents, receipts.FAMILY, log[:1])
+        found = await find_recording(documents, "command")
+        assert found == Recording({0: log[1].sequence, 3: (1 << 44) + 9}, at=NOON)
+        assert await find_recording(documents, "other") is None
+        assert await sweep_receipts(documents, 0, NOON, kept=0) == 0
+        assert await sweep_receipts(documents, 0, NOON + 1, kept=0) == 1
+        assert await find_recording(documents, "command") == Recording({3: (1 << 44) + 9}, at=NOON)
+
+
+def posts(tag: str, authors: int, at: int, *, first: int) -> Sequence[Recorded]:
+    """One post a second by so many authors."""
+    return [
+        recorded(
+            PostCreated(post=f"p{first + n}", author=f"author{n}", root=f"p{first + n}", tags=(tag,)),
+            at=at + n * 1_000_000,
+            position=first + n,
+        )
+        for n in range(authors)
+    ]
+
+
+async def test_trends_are_ranked_counted_and_kept(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as documents:
+        log = [*posts("tea", 6, NOON, first=1), *posts("rain", 9, NOON, first=7), *posts("few", 4, NOON, first=16)]
+        await fold(documents, trends.FAMILY, log)
+        minute = NOON + MINUTE
+        snapshot = await get_snapshot(documents, TrendKind.TAG, TrendWindow.H1, minute)
+        assert [(trend.subject, trend.rank, trend.previous_rank) for trend in snapshot.trends] == [
+            ("rain", 1, None),
+            ("tea", 2, None),
+        ]
+        rain = snapshot.trends[0]
+        assert (rain.score, rain.uses, rain.authors, rain.started_at) == (64.0, 9, 9, NOON)
+        assert rain.history[0] == (minute, 9, 9)
+        assert [day.uses for day in rain.history[1:]] == [0] * 6
+        # What comes later is in later snapshots alone; an hour that is not over yet scores as of now.
+        await fold(documents, trends.FAMILY, posts("tea", 12, minute + 1, first=20))
+        assert await get_snapshot(documents, TrendKind.TAG, TrendWindow.H1, minute) == snapshot
+        later = await get_snapshot(documents, TrendKind.TAG, TrendWindow.H1, minute + MINUTE)
+        assert [(trend.subject, trend.previous_rank, trend.authors) for trend in later.trends] == [
+            ("tea", 2, 12),
+            ("rain", 1, 9),
+        ]
+
+
+async def test_a_use_is_counted_once_an_hour_and_account(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as documents:
+        again = [*posts("tea", 6, NOON, first=1), *posts("tea", 6, NOON + 10 * MINUTE, first=7)]
+        await fold(documents, trends.FAMILY, again)
+        await fold(documents, trends.FAMILY, again)
+        snapshot = await get_snapshot(documents, TrendKind.TAG, TrendWindow.H24, NOON + HOUR)
+        assert [(trend.uses, trend.authors) for trend in snapshot.trends] == [(6, 6)]
+
+
+async def test_a_client_pages_inside_one_snapshot(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as documents:
+        log: list[Recorded] = []
+        for number in range(5):
+            log += posts(f"tag{number}", 9 - number, NOON, first=1 + len(log))
+        await fold(documents, trends.FAMILY, log)
+        now = NOON + MINUTE + SETTLE
+        first = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2), now)
+        assert [item.node.subject for item in first.items] == ["tag0", "tag1"]
+        await fold(documents, trends.FAMILY, posts("late", 30, now, first=100))
+        now += 2 * MINUTE
+        second = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2, first.end), now)
+        assert [item.node.subject for item in second.items] == ["tag2", "tag3"]
+        assert second.has_next
+        last = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2, second.end), now)
+        assert [item.node.subject for item in last.items] == ["tag4"]
+        assert not last.has_next
+        back = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1, last.start, backward=True), now)
+        assert [item.node.subject for item in back.items] == ["tag3"]
+        newest = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1), now)
+        assert [item.node.subject for item in newest.items] == ["late"]
+        then = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1), now, at=NOON + MINUTE + SETTLE)
+        assert [item.node.subject for item in then.items] == ["tag0"]
+
+
+async def test_a_kept_snapshot_takes_one_find(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as store:
+        await fold(store, trends.FAMILY, posts("tea", 6, NOON, first=1))
+        await get_snapshot(store, TrendKind.TAG, TrendWindow.H1, NOON + MINUTE)
+        counted = Counted()
+        await get_snapshot(FaultyDocuments(store, counted), TrendKind.TAG, TrendWindow.H1, NOON + MINUTE)
+        assert counted.finds == 1
+
+
+async def test_old_snapshots_are_swept(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as documents:
+        for at in (NOON, NOON + DAY):
+            await get_snapshot(documents, TrendKind.TAG, TrendWindow.H1, at)
+        assert await sweep_snapshots(documents, TrendKind.TAG, TrendWindow.H1, NOON + KEPT + 1) == 1
+        assert list(await contents(documents, SNAPSHOTS)) == [f"TAG:H1:{NOON + DAY}"]
+
+
+async def test_the_newest_minute_has_settled(open_store: OpenStore) -> None:
+    assert newest_minute(NOON + SETTLE) == NOON
+    assert newest_minute(NOON + SETTLE - 1) == NOON - MINUTE
+
+
+async def test_every_family_can_be_prepared_twice(open_store: OpenStore) -> None:
+    collections = [collection for family in families.ALL for collection in family.collections]
+    async with open_store(collections) as documents:
+        await documents.prepare(collections)
