@@ -1,10 +1,12 @@
 """``tidings seed``: loads the demo world through the same commands that clients send."""
 
+import time
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from api.cli.running import begin, console, run
 from api.demo.seeder import Report, Seeder
@@ -45,9 +47,20 @@ def seed(
 
 async def _seed(settings: Settings, sizes: Sizes) -> None:
     async with open_services(settings) as services:
+        began = time.monotonic()
         report = await load_demo(services, sizes)
-    console.print(f"{report.changed.total():,} of {report.answered.total():,} commands changed something.")
+    rate = report.answered.total() / (time.monotonic() - began)
+    console.print(
+        f"{report.changed.total():,} of {report.answered.total():,} commands changed something ({rate:,.0f} a second)."
+    )
     console.print(f"Sign in as {' or '.join(demo_handles())} (password: {DEMO_PASSWORD}).")
+
+
+class _Rate(ProgressColumn):
+    """Commands a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f}/s")
 
 
 async def load_demo(services: Services, sizes: Sizes) -> Report:
@@ -58,7 +71,13 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
         namer=services.namer, entropy=services.entropy, now=services.now(), command_id="", limits=services.limits
     )
     password_hash = await services.passwords.hash(DEMO_PASSWORD)
-    columns = (TextColumn("Loading {task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("Loading {task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("accounts", total=world.size)
         # The seeder counts each phase from one; the bar goes through all of them.
