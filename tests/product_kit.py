@@ -187,6 +187,16 @@ GENEROUS: dict[str, Any] = {
 }
 
 
+class Clock:
+    """The system's, and what a test adds to it (microseconds)."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return system_now() + self.ahead
+
+
 @asynccontextmanager
 async def product(
     settings: Settings, *, now: Callable[[], int] = system_now, workers: bool = True

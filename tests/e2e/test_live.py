@@ -15,7 +15,7 @@ from api.live.replay import replay
 from api.services import system_now
 from projections.signals import Signal, SignalKind, sweep_signals
 from tests.edge_kit import eventually
-from tests.product_kit import PASSWORD, Person, Product, Stream, embedded_settings, product, settled
+from tests.product_kit import PASSWORD, Clock, Person, Product, Stream, embedded_settings, product, settled
 
 HOME = "query H($first: Int) { viewer { homeFeed(first: $first) { liveCursor nodes { id } } } }"
 LIVE = """subscription L($after: String) { homeFeed(after: $after) { __typename
@@ -333,16 +333,6 @@ async def test_nothing_stays_of_a_client_that_is_gone(served: Product) -> None:
 
 async def _idle(served: Product) -> None:
     await eventually(lambda: served.services.live.idle)
-
-
-class Clock:
-    """The system's, and what a test adds to it."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-
-    def __call__(self) -> int:
-        return system_now() + self.ahead
 
 
 async def test_a_stream_ends_with_its_session_and_with_its_history(tmp_path: Path) -> None:

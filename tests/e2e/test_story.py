@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.services import system_now
-from tests.product_kit import GENEROUS, Person, Product, embedded_settings, product
+from tests.product_kit import GENEROUS, Clock, Person, Product, embedded_settings, product, settled
 from tests.servers import Addresses
 from tests.stack import cluster_stack
 
@@ -31,28 +30,25 @@ POST = """query Post($id: ID!) { post(id: $id) { __typename
 
 
 async def test_the_story_embedded(tmp_path: Path) -> None:
-    async with product(embedded_settings(tmp_path), now=later) as served:
-        await the_story(served)
+    clock = Clock()
+    async with product(embedded_settings(tmp_path), now=clock) as served:
+        await the_story(served, clock)
 
 
 async def test_the_story_on_a_cluster(cassandra_address: str, mongodb_url: str) -> None:
     async with cluster_stack(Addresses(cassandra_address, mongodb_url)) as stack:
-        settings = stack.settings.model_copy(update=GENEROUS)
-        async with product(settings, now=later) as served:
-            await the_story(served)
+        settings, clock = stack.settings.model_copy(update=GENEROUS), Clock()
+        async with product(settings, now=clock) as served:
+            await the_story(served, clock)
 
 
-def later() -> int:
-    return system_now() + LATER
-
-
-async def the_story(served: Product) -> None:
+async def the_story(served: Product, clock: Clock) -> None:
     ann, bob = await served.register("ann", displayName="Ann"), await served.register("bob")
     await they_meet(ann, bob)
     post = await they_talk(ann, bob)
     await they_listen(ann, bob, post)
     await they_leave(ann, bob, post)
-    await they_trend(served, ann, bob)
+    await they_trend(served, ann, bob, clock)
 
 
 async def home(person: Person, **variables: Any) -> dict[str, Any]:
@@ -168,13 +164,16 @@ async def they_leave(ann: Person, bob: Person, post: str) -> None:
     assert unfollowed["user"] == {"counts": {"followers": 0}, "viewer": {"following": False}}
 
 
-async def they_trend(served: Product, ann: Person, bob: Person) -> None:
+async def they_trend(served: Product, ann: Person, bob: Person, clock: Clock) -> None:
     crowd = [ann, bob, *[await served.register(f"fan_{name}") for name in ("one", "two", "six")]]
     for number, person in enumerate(crowd):
         await person.post(f"#Weather it is, says {number}")
+    # A token is of what one person has seen; the crowd is heard when all is folded.
+    await settled(served)
     tagged = "query T($name: String!) { hashtagFeed(name: $name) { nodes { post { ... on Post { text } } } } }"
     answer = await crowd[-1].ask(tagged, name="#weather")
     assert [node["post"]["text"][-1] for node in answer["hashtagFeed"]["nodes"]] == ["4", "3", "2", "1", "0"]
+    clock.ahead = LATER
     trends = "{ trends(kind: TAG, window: H1) { nodes { kind subject rank score authors uses window history { authors } } } }"
     found = (await crowd[-1].ask(trends))["trends"]["nodes"]
     assert [trend["subject"] for trend in found] == ["weather"]
