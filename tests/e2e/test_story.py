@@ -179,3 +179,29 @@ async def they_trend(served: Product, ann: Person, bob: Person, clock: Clock) ->
     assert [trend["subject"] for trend in found] == ["weather"]
     assert (found[0]["rank"], found[0]["authors"], found[0]["uses"]) == (1, 5, 5)
     assert found[0]["score"] == pytest.approx(16, rel=0.05)
+
+
+async def test_mutations_of_one_request_see_one_another(tmp_path: Path) -> None:
+    async with product(embedded_settings(tmp_path)) as served:
+        ann, bob = await served.register("ann"), await served.register("bob")
+        post = await ann.post("A post")
+        counted = "post { counts { likes reposts replies } } receipt { position }"
+        query = f"""mutation M($post: ID!) {{
+          likePost(input: {{postId: $post}}) {{ {counted} }}
+          repost(input: {{postId: $post}}) {{ {counted} }}
+          createPost(input: {{text: "An answer", replyTo: $post}}) {{ receipt {{ position }} post {{ replyTo {{ ... on Post {{ counts {{ likes reposts replies }} }} }} }} }}
+        }}"""
+        answer = await bob.ask(query, post=post)
+        counts = [
+            answer["likePost"]["post"]["counts"],
+            answer["repost"]["post"]["counts"],
+            answer["createPost"]["post"]["replyTo"]["counts"],
+        ]
+        assert counts[0] == {"likes": 1, "reposts": 0, "replies": 0}
+        assert counts[1] == {"likes": 1, "reposts": 1, "replies": 0}
+        assert counts[2]["likes"] == 1
+        bob.token = answer["createPost"]["receipt"]["position"]
+        read = await bob.ask(
+            "query P($id: ID!) { post(id: $id) { ... on Post { counts { likes reposts } } } }", id=post
+        )
+        assert read["post"]["counts"] == {"likes": 1, "reposts": 1}

@@ -334,3 +334,15 @@ async def test_a_post_that_is_repeated_is_made_once(world: World) -> None:
     assert (repeat["changed"], repeat["post"]) == (False, first["post"])
     assert repeat["receipt"]["position"]
     assert await world.heads() == before
+
+
+async def test_passwords_can_be_tried_a_few_times_only(tmp_path: Path) -> None:
+    async with product(embedded_settings(tmp_path, sign_ins_per_5_minutes=3)) as served:
+        ann = await served.register("ann")
+        codes = []
+        for _ in range(3):
+            payload = await ann.do("signIn", handleOrEmail="ann", password="not the password")
+            codes.append(payload["userErrors"][0]["code"])
+        assert codes == ["UNAUTHENTICATED", "UNAUTHENTICATED", "RATE_LIMITED"]
+        refused = await ann.do("registerAccount", handle="other", email="other@example.org", password=PASSWORD)
+        assert refused["userErrors"][0]["code"] == "RATE_LIMITED"

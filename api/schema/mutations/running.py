@@ -27,6 +27,7 @@ T = TypeVar("T")
 CLIENT_MUTATION_ID: Final = "Comes back in the payload, for the client's own use."
 Input = Annotated[T, strawberry.argument(description="What is asked for.")]
 
+_RECORDED: Final = "recorded"
 LOOK: Final = 1.0
 """Seconds that an answer waits for its documents at most: what is recorded is recorded without them."""
 
@@ -97,6 +98,7 @@ async def run(context: RequestContext, command: Callable[[], Command]) -> Ran:
 
 async def attempt(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T | Ran:
     """What ``work`` gives, or how it failed to the client's eye. Faults of the server itself are raised."""
+    _go_on(context)
     try:
         return await work()
     except Refusal as refusal:
@@ -111,11 +113,20 @@ async def attempt(context: RequestContext, work: Callable[[], Awaitable[T]]) -> 
         return Ran(receipt=receipt(context, error.command_id, {}, ReceiptStatus.UNKNOWN, None))
 
 
+def _go_on(context: RequestContext) -> None:
+    """What earlier mutations of the same operation recorded is seen by this one's answer, and nothing that was read for theirs stands for it."""
+    recorded = context.loaders.get(_RECORDED)
+    context.loaders.clear()
+    if isinstance(recorded, dict):
+        context.seen = merged(context.seen, recorded)
+
+
 def accepted(context: RequestContext, asked: Context, *results: Result) -> CommandReceipt:
     """The receipt of a command, and of those that followed from it."""
     context.services.live.nudge()
     recorded = [event.recorded_at for result in results for event in result.outcome.events]
     positions = merged(*(result.outcome.positions for result in results))
+    context.loaders[_RECORDED] = positions
     return receipt(context, asked.command_id, positions, ReceiptStatus.ACCEPTED, max(recorded, default=asked.now))
 
 
