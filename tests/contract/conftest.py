@@ -9,5 +9,8 @@ pytest.register_assert_rewrite(
     *(f"tests.contract.documents_{part}" for part in ("control", "convergence", "pages", "rows", "state"))
 )
 pytest.register_assert_rewrite(
-    *(f"tests.contract.{part}" for part in ("families_contract", "families_kit", "home_races_contract", "rows_contract"))
+    *(
+        f"tests.contract.{part}"
+        for part in ("families_contract", "families_kit", "home_races_contract", "rows_contract")
+    )
 )
