@@ -109,6 +109,7 @@ async def _hold_email(log: EventLog, wanted: _Registration, context: Context) ->
             raise accounts.taken("email")
         await _void(log, standing, context)
         voided = standing.claim_id
+    await _require_free_handle(log, wanted, context)
 
     def decide(view: View) -> tuple[Draft, ...]:
         state = view.state(stream, Claim)
@@ -123,6 +124,15 @@ async def _hold_email(log: EventLog, wanted: _Registration, context: Context) ->
         Execution(shard(log, wanted.email_claim), (stream,), decide, context.metadata(wanted.input_hmac))
     )
     return _resumed(wanted, View(outcome.states).state(stream, Claim)), False
+
+
+async def _require_free_handle(log: EventLog, wanted: _Registration, context: Context) -> None:
+    """DUPLICATE for a taken handle, before anything is appended; one that is taken from here on is met where the account is recorded."""
+    stream = claim_stream(wanted.handle_claim)
+    if (await state_of(log, stream, Claim)).held:
+        outcome = await confirm(log, stream, context)
+        if View(outcome.states).state(stream, Claim).held:
+            raise accounts.taken("handle")
 
 
 def _resumed(wanted: _Registration, state: Claim) -> _Registration:
