@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from domain.envelope import Metadata, Recorded
@@ -133,6 +133,9 @@ class World:
 
     def answer(self, person: str, post: str) -> None:
         self._create(person, 1, self.posts[post], ())
+
+    def delete(self, post: str) -> None:
+        self._delete("", self.posts[post], 0)
 
     def follow(self, person: str, other: str) -> None:
         self._follow(person, other, 1)
@@ -291,8 +294,21 @@ class Oracle:
         return [item for _, item in sorted(found, reverse=True)]
 
     def replies(self, viewer: str | None, parent: str) -> list[str]:
+        """Tombstones in brackets."""
         own = [post for post in self._world.posts.values() if post.parent and post.parent.id == parent]
-        return [post.id for post in sorted(own, key=lambda post: (post.sort_at, post.id)) if self.visible(viewer, post)]
+        ordered = sorted(own, key=lambda post: (post.sort_at, post.id))
+        shown = [(post, self.visible(viewer, post)) for post in ordered]
+        return [
+            post.id if visible else f"({post.id})"
+            for post, visible in shown
+            if visible or self._tombstone(viewer, post)
+        ]
+
+    def _tombstone(self, viewer: str | None, post: Post) -> bool:
+        """Whether a deleted post keeps its place: something hangs on it, and the viewer could have seen it. Whom it mentioned has gone with the text."""
+        hanging = any(other.parent is post and not other.deleted for other in self._world.posts.values())
+        before = replace(post, deleted=False, mentions=())
+        return post.deleted and hanging and self.visible(viewer, before)
 
     def following(self, person: str) -> list[str]:
         found = [(at, whom) for (who, whom), (at, _) in self._world.follows.items() if who == person != whom]

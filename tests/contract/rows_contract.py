@@ -32,7 +32,7 @@ from projections.trends import (
 )
 from tests.contract.families_contract import lived
 from tests.contract.families_history import SHARDS
-from tests.contract.families_kit import Counted, OpenStore, contents, fold, workers_of
+from tests.contract.families_kit import Counted, Interrupted, OpenStore, contents, fold, workers_of
 from tests.runtime_kit import FaultyDocuments
 
 NOON = 472_224 * HOUR
@@ -99,6 +99,25 @@ async def test_signals_are_swept_from_below_and_the_floor_says_so(open_store: Op
         assert await signal_floors(documents, [0, 1]) == floors
 
 
+async def test_a_floor_never_falls(open_store: OpenStore) -> None:
+    world = lived(6)
+    async with open_store(signals.FAMILY.collections) as store:
+        await fold_family(store, signals.FAMILY, world.log)
+        for shard in range(SHARDS):
+            signals_there = await read_all(store, shard, 1_000)
+            early, late = (signals_there[len(signals_there) * part // 4].at for part in (1, 3))
+
+            async def sweep(shard: int = shard, late: int = late) -> None:
+                await sweep_signals(store, shard, late, kept=0)
+
+            # A sweep is paused with what it has found, in front of its second, third or fourth call.
+            await sweep_signals(FaultyDocuments(store, Interrupted(shard + 1, sweep)), shard, early, kept=0)
+            left = await read_all(store, shard, 1_000)
+            assert left == [signal for signal in signals_there if signal.at >= late]
+            floor = (await signal_floors(store, [shard]))[shard]
+            assert floor == max(signal.position for signal in signals_there if signal not in left)
+
+
 async def test_a_receipt_has_every_shard_of_its_command(open_store: OpenStore) -> None:
     post = PostCreated(post="p", author="ada", root="p")
     async with open_store(receipts.FAMILY.collections) as documents:
@@ -157,6 +176,13 @@ async def test_a_use_is_counted_once_an_hour_and_account(open_store: OpenStore) 
         await fold(documents, trends.FAMILY, again)
         snapshot = await get_snapshot(documents, TrendKind.TAG, TrendWindow.H24, NOON + HOUR)
         assert [(trend.uses, trend.authors) for trend in snapshot.trends] == [(6, 6)]
+
+
+async def test_a_crowd_is_counted_to_the_last(open_store: OpenStore) -> None:
+    async with open_store(trends.FAMILY.collections) as documents:
+        await fold(documents, trends.FAMILY, posts("tea", trends.STEP + 100, NOON, first=1))
+        snapshot = await get_snapshot(documents, TrendKind.TAG, TrendWindow.H24, NOON + HOUR)
+        assert [trend.authors for trend in snapshot.trends] == [trends.STEP + 100]
 
 
 async def test_a_client_pages_inside_one_snapshot(open_store: OpenStore) -> None:

@@ -1,4 +1,4 @@
-"""Posts and hashtag feeds: contents, tombstones, counts, and where an edit moves a post."""
+"""Posts, hashtag feeds and uses: contents, tombstones, counts, where an edit moves a post, and what counts for trends."""
 
 from domain.events import (
     Event,
@@ -12,7 +12,7 @@ from domain.events import (
     PostUnliked,
     RepostUndone,
 )
-from projections import hashtag_feed, posts
+from projections import hashtag_feed, posts, trends
 from projections.documents.port import Value
 from projections.posts import PostCounts, as_post
 from tests.unit.folded import folded, happened
@@ -148,3 +148,26 @@ def test_only_public_posts_stand_under_tags() -> None:
         created = PostCreated(post="p", author="ada", root="p", visibility=visibility, tags=("tea",))
         edited = PostEdited(post="p", author="ada", visibility=visibility, sort_at=0, revision=2, tags=("tea",))
         assert shown(created, edited) == {}
+
+
+def test_a_public_post_is_a_use_of_its_tags() -> None:
+    documents = folded(trends.FAMILY, happened(CREATED, EDITED))
+    assert documents["uses"]["TAG:0:ada:tea"] == {
+        "kind": "TAG",
+        "subject": "tea",
+        "hour": 0,
+        "account": "ada",
+        "at": 1_000_000_000,
+    }
+    assert {str(use["subject"]): use["at"] for use in documents["uses"].values()} == {
+        "tea": 1_000_000_000,
+        "rain": 1_000_000_000,
+        "sun": 1_001_000_000,
+    }
+    assert documents["subjects"]["TAG:0:tea"] == {"kind": "TAG", "subject": "tea", "day": 0, "uses": 2}
+
+
+def test_only_public_posts_are_uses() -> None:
+    created = PostCreated(post="p", author="ada", root="p", visibility="UNLISTED", tags=("tea",))
+    edited = PostEdited(post="p", author="ada", visibility="UNLISTED", sort_at=0, revision=2, tags=("tea",))
+    assert folded(trends.FAMILY, happened(created, edited)) == {"uses": {}, "subjects": {}, "snapshots": {}}
