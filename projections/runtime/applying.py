@@ -22,6 +22,8 @@ OPERATIONS: Final = 2000
 """What ends a batch."""
 STEP: Final = 1000
 """Documents or rows that one call to the store writes at most."""
+TOGETHER: Final = 16
+"""Deferred operations of a batch that run at once: most of their time is waiting for the store."""
 TRIES: Final = 3
 """Before what a store refuses is held to be the event's fault."""
 
@@ -105,9 +107,15 @@ class Folding:
         if not (batch.deferred and self._deferred):
             return
         async with self._slots.slow(self.name):
-            for _, deferred in batch.deferred:
+            for some in steps(batch.deferred, TOGETHER):
                 self._ensure()
-                await deferred.run(self._documents)
+                # In any order, as other shards' run among them: each reads what is durable and writes what is idempotent.
+                ends = await asyncio.gather(
+                    *(deferred.run(self._documents) for _, deferred in some), return_exceptions=True
+                )
+                for end in ends:
+                    if isinstance(end, BaseException):
+                        raise end
 
     async def _take_alone(self, recorded: Recorded, parking: Parking) -> None:
         """Some event of a batch made the store refuse: each goes alone, and the one that is refused again is parked."""

@@ -30,12 +30,14 @@ async def node(script: str, *arguments: str) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.slow  # needs Node, which `make test` sets up
 async def test_audit_of_graphql_over_http_passes_whole(tmp_path: Path) -> None:
     async with edge(tmp_path) as served:
         result = await node("audit.mjs", f"{served.url}/graphql")
     assert result == {"count": 61, "failed": []}
 
 
+@pytest.mark.slow
 async def test_protocols_own_clients_are_given_what_they_expect(tmp_path: Path) -> None:
     account = "d" * 25 + "a"
     async with edge(tmp_path) as served:
