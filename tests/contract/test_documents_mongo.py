@@ -132,6 +132,7 @@ async def test_what_the_server_refuses_is_not_taken_for_an_outage(
     ],
 )
 @pytest.mark.parametrize("port", [free_port()])
+@pytest.mark.slow  # five seconds each: the driver's patience
 async def test_a_server_that_cannot_be_reached_is_named_without_its_password(url: str, address: str, port: int) -> None:
     with pytest.raises(UnavailableError, match=re.escape(address.format(port=port))) as raised:
         await open_mongo_documents(url.format(port=port))

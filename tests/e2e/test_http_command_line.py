@@ -19,6 +19,9 @@ from websockets.typing import Subprotocol
 from api.secrets import new_key
 from api.settings import Settings
 
+# Each starts processes, a second or more apiece.
+pytestmark = pytest.mark.slow
+
 CHEAP = {"PASSWORD_TIME_COST": "1", "PASSWORD_MEMORY_KIB": "8", "LOG_LEVEL": "warning", "SHUTDOWN_TIMEOUT": "5"}
 PROGRAM = [sys.executable, "-c", "from api.cli import main; main()"]
 
