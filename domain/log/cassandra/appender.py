@@ -2,16 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from domain.errors import OutcomeUnknownError, OverloadedError, UnavailableError
+from domain.errors import OverloadedError, UnavailableError
 from domain.ids import Entropy, mint_id
-from domain.log.batching import Aggregates, Base, Batch, Decision, Fate, Waiting, decide_batch, log_stream, room_after
+from domain.log.batching import Aggregates, Base, Batch, Fate, decide_batch, log_stream, room_after
 from domain.log.cassandra import metrics
 from domain.log.cassandra.attempt import Attempt
 from domain.log.cassandra.clock import ClockGuard
@@ -19,6 +18,7 @@ from domain.log.cassandra.copier import Copier
 from domain.log.cassandra.driver import Bridge, NotSentError, RejectedError
 from domain.log.cassandra.follower import Follower
 from domain.log.cassandra.shard import Shard
+from domain.log.cassandra.ticket import Ticket
 from domain.log.cassandra.view import Entry
 from domain.log.port import MAX_COMMAND_EVENTS, LogIdentity
 from domain.log.sealing import KeyRing
@@ -29,49 +29,6 @@ _WINDOW: Final = 4 * MAX_COMMAND_EVENTS
 _REST_SECONDS: Final = 0.05
 
 _log = structlog.get_logger("tidings.log")
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Ticket(Waiting):
-    """A command in the queue.
-
-    ``answer`` gets its decision once that is final, or None where something that it was prepared with is gone: then it must be prepared again.
-    ``entries`` are pinned for it: its streams' and those of ``execution.given``. ``confirmed``: a head that was read after it
-    arrived is folded. ``sent``: its events are in flight. ``abandoned`` is set where its caller left while they were, and called at the end.
-    """
-
-    answer: "asyncio.Future[Decision[Ticket] | None]"
-    deadline: float
-    entries: Sequence[Entry] = ()
-    sealable: bool = False
-    confirmed: bool = False
-    sent: bool = False
-    abandoned: Callable[[], None] | None = None
-
-    def settle(self, decision: "Decision[Ticket] | None") -> None:
-        if not self.answer.done():
-            self.answer.set_result(decision)
-        self._end()
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-        self._end()
-
-    def give_up(self) -> None:
-        """The caller has waited long enough; its events are in flight, and stay there."""
-        if not self.answer.done():
-            self.answer.set_exception(OutcomeUnknownError(self.execution.metadata.command_id))
-
-    def _end(self) -> None:
-        self.sent = False
-        if self.abandoned is not None:
-            self.abandoned()
-
-    @property
-    def dropped(self) -> bool:
-        """Whether nobody waits for it, and it has not been sent before."""
-        return self.answer.done() and self.abandoned is None
 
 
 class Appender:

@@ -9,8 +9,9 @@ from typing import Final
 from domain.ids import stream_shard
 from domain.log.batching import Decision, Fate
 from domain.log.cassandra._together import together
-from domain.log.cassandra.appender import Appender, Ticket
+from domain.log.cassandra.appender import Appender
 from domain.log.cassandra.shard import Shard
+from domain.log.cassandra.ticket import Ticket
 from domain.log.cassandra.view import Entry
 from domain.log.port import Execution, Outcome
 from domain.log.sealing import KeyRing
