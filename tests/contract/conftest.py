@@ -8,9 +8,6 @@ pytest.register_assert_rewrite(
 pytest.register_assert_rewrite(
     *(f"tests.contract.documents_{part}" for part in ("control", "convergence", "pages", "rows", "state"))
 )
-pytest.register_assert_rewrite(
-    *(
-        f"tests.contract.{part}"
-        for part in ("families_contract", "families_kit", "home_races_contract", "rows_contract")
-    )
-)
+pytest.register_assert_rewrite("tests.contract.families_contract", "tests.contract.families_kit")
+pytest.register_assert_rewrite("tests.contract.home_races_contract", "tests.contract.home_races_kit")
+pytest.register_assert_rewrite("tests.contract.rows_contract", "tests.contract.timelines_contract")

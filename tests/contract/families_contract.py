@@ -18,7 +18,7 @@ from projections.posts import get_posts
 from projections.reading import author_page, followers_page, following_page, hashtag_page, replies_page
 from projections.rules import FeedItem, PostView, Tombstone
 from projections.timelines import HomeLimits
-from tests.contract.families_history import FORGOTTEN, PEOPLE, SHARDS, Oracle, World, random_actions
+from tests.contract.families_history import FORGOTTEN, PEOPLE, SHARDS, World, random_actions
 from tests.contract.families_kit import (
     LARGE_PUSH,
     SMALL,
@@ -36,6 +36,7 @@ from tests.contract.families_kit import (
     with_home,
     workers_of,
 )
+from tests.contract.families_oracle import Oracle
 from tests.runtime_kit import FaultyDocuments
 
 SEEDS = range(4)

@@ -2,135 +2,25 @@
 families_contract is.
 """
 
-import itertools
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 from projections.documents.port import Documents
-from projections.homefeed import home_page
-from projections.paging import Page, Window
-from projections.rules import FeedItem
-from projections.timelines import (
-    HomeLimits,
-    Timeline,
-    build,
-    drop,
-    get_timelines,
-    pulled_authors,
-    timeline_entries,
-    touch,
-)
-from tests.contract.families_history import SHARDS, Oracle, World
-from tests.contract.families_kit import (
-    LARGE_PUSH,
-    SMALL,
-    Crash,
-    Interrupted,
-    OpenStore,
-    collections_of,
-    fold,
-    visit,
-    walk,
-    with_home,
+from projections.timelines import build
+from tests.contract.families_kit import LARGE_PUSH, SMALL, Crash, Interrupted, OpenStore
+from tests.contract.families_oracle import Oracle
+from tests.contract.home_races_kit import (
+    Scene,
+    ada_posts,
+    ada_posts_slowly,
+    at_every_call,
+    bob_builds,
+    bob_follows_two,
+    bob_reads_two,
+    bob_visits,
+    check_bob,
+    cyd_posts_much,
 )
 from tests.runtime_kit import FaultyDocuments
-
-
-class Scene:
-    """A world, its documents, and one checkpoint a shard: who catches up takes everything since that again, as a worker that takes over does."""
-
-    def __init__(self, store: Documents, limits: HomeLimits) -> None:
-        self.store = store
-        self.world = World()
-        self.limits = limits
-        self._done: Counter[int] = Counter()
-
-    async def catch_up(self, documents: Documents | None = None) -> None:
-        for shard in range(SHARDS):
-            events = [recorded for recorded in self.world.log if recorded.shard == shard]
-            for family in with_home(self.limits):
-                home = family.name == "home"
-                await fold(documents if documents and home else self.store, family, events[self._done[shard] :])
-            self._done[shard] = max(self._done[shard], len(events))
-
-    async def visit(self, who: str, documents: Documents | None = None) -> None:
-        await visit(documents or self.store, who, self.world.now, self.limits)
-
-    async def timeline(self, owner: str) -> Timeline:
-        return (await get_timelines(self.store, [owner]))[owner]
-
-    async def read(self, who: str, documents: Documents | None = None, first: int = 3) -> list[str]:
-        async def page(window: Window) -> Page[FeedItem]:
-            return (await home_page(documents or self.store, who, window, self.world.now, self.limits)).page
-
-        return [item.id for item in await walk(page, first)]
-
-    async def check(self, who: str) -> None:
-        for first in (1, 3, 50):
-            assert await self.read(who, first=first) == Oracle(self.world).home(who)
-
-
-Act = Callable[[Scene], Awaitable[None]]
-Paused = Callable[[Scene, Documents], Awaitable[None]]
-
-
-async def at_every_call(
-    open_store: OpenStore, limits: HomeLimits, before: Act, paused: Paused, other: Act, after: Act
-) -> None:
-    """Plays the scene once for each store call of ``paused``, and ``other`` as a whole in front of that call."""
-    for at in itertools.count():
-        async with open_store(collections_of(with_home(limits))) as store:
-            scene = Scene(store, limits)
-            await before(scene)
-            interrupted = Interrupted(at, partial(other, scene))
-            await paused(scene, FaultyDocuments(store, interrupted))
-            if not interrupted.fired:
-                assert at > 1
-                return
-            await scene.catch_up()
-            await after(scene)
-
-
-async def check_bob(scene: Scene) -> None:
-    await scene.check("bob")
-
-
-async def bob_follows_two(scene: Scene) -> None:
-    scene.world.follow("bob", "ada")
-    scene.world.follow("bob", "cyd")
-    scene.world.say("ada", 2)
-    scene.world.say("cyd", 2)
-    await scene.catch_up()
-
-
-async def bob_reads_two(scene: Scene) -> None:
-    await bob_follows_two(scene)
-    await scene.visit("bob")
-
-
-async def bob_visits(scene: Scene) -> None:
-    await scene.visit("bob")
-
-
-async def bob_builds(scene: Scene, documents: Documents) -> None:
-    await scene.visit("bob", documents)
-
-
-async def ada_posts(scene: Scene) -> None:
-    scene.world.say("ada")
-    await scene.catch_up()
-
-
-async def ada_posts_slowly(scene: Scene, documents: Documents) -> None:
-    scene.world.say("ada")
-    await scene.catch_up(documents)
-
-
-async def cyd_posts_much(scene: Scene) -> None:
-    scene.world.say("cyd", 12)
-    await scene.catch_up()
 
 
 async def test_a_post_meets_a_build(open_store: OpenStore) -> None:
@@ -255,51 +145,6 @@ async def test_a_build_that_was_taken_over_does_not_end_the_other(open_store: Op
     await at_every_call(open_store, LARGE_PUSH, before, bob_builds, another_begins, check_bob)
 
 
-async def test_a_build_whose_builder_died_is_taken_over(open_store: OpenStore) -> None:
-    async def die() -> None:
-        raise Crash
-
-    async with open_store(collections_of(with_home(SMALL))) as store:
-        scene = Scene(store, SMALL)
-        await bob_follows_two(scene)
-        for at in range(20):
-            with suppress(Crash):
-                await build(FaultyDocuments(store, Interrupted(at, die)), "bob", f"{at}", scene.world.now, SMALL)
-            await ada_posts(scene)
-            await scene.check("bob")
-            scene.world.now += SMALL.takeover
-        assert (await scene.timeline("bob")).ready
-
-
-async def test_a_timeline_is_not_dropped_when_its_owner_was_here_meanwhile(open_store: OpenStore) -> None:
-    async with open_store(collections_of(with_home(SMALL))) as store:
-        scene = Scene(store, SMALL)
-        await bob_reads_two(scene)
-        seen = await scene.timeline("bob")
-        await touch(store, "bob", scene.world.now + 1)
-        await drop(store, seen, SMALL)
-        assert (await scene.timeline("bob")).ready
-        await drop(store, await scene.timeline("bob"), SMALL)
-        assert not (await scene.timeline("bob")).live
-        assert not await timeline_entries(store, "bob", after=None, limit=10)
-
-
-async def test_an_unfollow_ends_the_merging(open_store: OpenStore) -> None:
-    async with open_store(collections_of(with_home(SMALL))) as store:
-        scene = Scene(store, SMALL)
-        for follower in ("bob", "cyd", "dee"):
-            scene.world.follow(follower, "ada")
-        scene.world.say("ada")
-        await scene.catch_up()
-        assert await pulled_authors(store, "bob") == ["ada"]
-        scene.world.unfollow("bob", "ada")
-        await scene.catch_up()
-        assert not await pulled_authors(store, "bob")
-        scene.world.follow("bob", "ada")
-        await scene.catch_up()
-        assert await pulled_authors(store, "bob") == ["ada"]
-
-
 async def test_a_drop_meets_its_owner(open_store: OpenStore) -> None:
     async def ada_posts_after_a_week(scene: Scene, documents: Documents) -> None:
         scene.world.rest()
@@ -377,49 +222,3 @@ async def test_a_reader_meets_trims_and_drops(open_store: OpenStore) -> None:
     await at_every_call(open_store, SMALL, before_merging, reads, cyd_posts_some, nothing)
     await at_every_call(open_store, SMALL, before_merging, reads, cyd_posts_much, nothing)
     await at_every_call(open_store, LARGE_PUSH, before, reads, drops, nothing)
-
-
-async def test_a_follow_brings_more_than_a_timeline_holds(open_store: OpenStore) -> None:
-    async with open_store(collections_of(with_home(LARGE_PUSH))) as store:
-        scene = Scene(store, LARGE_PUSH)
-        scene.world.say("ada", LARGE_PUSH.kept + 1)
-        await scene.catch_up()
-        await scene.visit("bob")
-        scene.world.follow("bob", "ada")
-        await scene.catch_up()
-        await scene.check("bob")
-        assert (await scene.timeline("bob")).floor == min(await _keys(scene, "bob"))
-
-
-async def _keys(scene: Scene, owner: str) -> list[str]:
-    return [entry.key for entry in await timeline_entries(scene.store, owner, after=None, limit=100)]
-
-
-async def test_a_repost_made_again_stands_once_and_newer(open_store: OpenStore) -> None:
-    async with open_store(collections_of(with_home(LARGE_PUSH))) as store:
-        scene = Scene(store, LARGE_PUSH)
-        await bob_reads_two(scene)
-        scene.world.repost("ada", "post2")
-        scene.world.say("ada")
-        scene.world.undo("ada", "post2")
-        await scene.catch_up()
-        await scene.check("bob")
-        scene.world.repost("ada", "post2")
-        await scene.catch_up()
-        assert (await scene.read("bob"))[0] == "ada-post2"
-        await scene.check("bob")
-
-
-async def test_a_page_fills_up_past_what_rules_hide(open_store: OpenStore) -> None:
-    limits = HomeLimits()
-    async with open_store(collections_of(with_home(limits))) as store:
-        scene = Scene(store, limits)
-        scene.world.say("dee")
-        scene.world.follow("bob", "ada")
-        scene.world.say("ada", 40)
-        for _ in range(8):
-            scene.world.answer("ada", "post0")
-        await scene.catch_up()
-        await scene.visit("bob")
-        home = await home_page(store, "bob", Window(10), scene.world.now, limits)
-        assert [item.node.id for item in home.page.items] == Oracle(scene.world).home("bob")[:10]

@@ -15,6 +15,7 @@ from tests.contract.families_history import Action, World
 from tests.contract.families_kit import SMALL, OpenStore, collections_of, with_home
 from tests.contract.home_races_contract import *  # noqa: F403 -- see above
 from tests.contract.rows_contract import *  # noqa: F403 -- see above
+from tests.contract.timelines_contract import *  # noqa: F403 -- see above
 from tests.runtime_kit import sqlite_documents
 
 
