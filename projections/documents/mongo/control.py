@@ -1,9 +1,12 @@
 """Checkpoints, leases and small facts: one document each, changed by one atomic update each."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Final
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 
 from projections.documents.mongo.connection import Connection
 from projections.documents.port import Document, FencedError, Lease
@@ -13,9 +16,30 @@ LEASES: Final = "_leases"
 META: Final = "_meta"
 
 
+@dataclass(frozen=True, slots=True)
+class _Save:
+    """A checkpoint that waits to be written; ``done`` once it was."""
+
+    family: str
+    shard: int
+    sequence: int
+    lease: Lease | None
+    done: "asyncio.Future[None]"
+
+    def settle(self, error: Exception | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+
+
 class Control:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._saves: list[_Save] = []
+        self._saving: asyncio.Task[None] | None = None
 
     async def load_checkpoints(self, family: str) -> Mapping[int, int]:
         """``family`` is the family's name with its version."""
@@ -25,24 +49,51 @@ class Control:
 
     async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
         """A holder that loses its lease between the two calls still writes; that is harmless, for what its checkpoint covers is durable and
-        the checkpoint never moves back."""
-        if lease is not None:
-            await self._check(lease)
-        field = f"shards.{shard}"
-        raised = [{"$set": {field: {"$max": [f"${field}", sequence]}}}]
+        the checkpoint never moves back.
 
-        async def send() -> None:
-            async with self._connection.call():
-                await self._connection.collection(CHECKPOINTS).update_one({"_id": family}, raised, upsert=True)
+        Group commit: what is saved while a write is under way goes with the next one, for a worker saves some seventy checkpoints of few events each
+        where events trickle in.
+        """
+        save = _Save(family, shard, sequence, lease, asyncio.get_running_loop().create_future())
+        self._saves.append(save)
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._save_all())
+        await save.done
 
-        await self._connection.again_on_duplicate(send)
+    async def _save_all(self) -> None:
+        while self._saves:
+            saves, self._saves = self._saves, []
+            try:
+                await self._save(saves)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
+                for save in saves:
+                    save.settle(error)
 
-    async def _check(self, lease: Lease) -> None:
+    async def _save(self, saves: Sequence["_Save"]) -> None:
+        held = await self._held({save.lease for save in saves if save.lease is not None})
+        raised: dict[str, dict[str, object]] = {}
+        for save in saves:
+            if save.lease is None or save.lease in held:
+                field = f"shards.{save.shard}"
+                # A shard's later checkpoint of one family may be among them before an earlier one has been written.
+                before = raised.setdefault(save.family, {}).get(field, f"${field}")
+                raised[save.family][field] = {"$max": [before, save.sequence]}
+        if raised:
+            updates = [UpdateOne({"_id": family}, [{"$set": fields}], upsert=True) for family, fields in raised.items()]
+            await self._connection.upsert(CHECKPOINTS, updates)
+        for save in saves:
+            lost = save.lease is not None and save.lease not in held
+            save.settle(FencedError(f"{save.lease} is lost") if lost else None)
+
+    async def _held(self, leases: AbstractSet[Lease]) -> AbstractSet[Lease]:
+        """Those that are still their names' newest claims."""
+        if not leases:
+            return leases
         async with self._connection.call():
-            claimed = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
-            found = await self._connection.collection(LEASES).find_one(claimed)
-        if found is None:
-            raise FencedError(f"{lease.holder} has lost the lease {lease.name} (fence {lease.fence})")
+            names = {"_id": {"$in": [lease.name for lease in leases]}}
+            found = await self._connection.collection(LEASES).find(names).to_list(None)
+        newest = {Lease(claim["_id"], claim["holder"], claim["fence"]) for claim in found if "holder" in claim}
+        return leases & newest
 
     async def claim_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
         mine = {"$eq": ["$holder", {"$literal": holder}]}
