@@ -4,6 +4,8 @@ families_contract is.
 
 from contextlib import suppress
 
+import pytest
+
 from projections.documents.port import Documents
 from projections.timelines import build
 from tests.contract.families_kit import LARGE_PUSH, SMALL, Crash, Interrupted, OpenStore
@@ -80,6 +82,7 @@ async def test_a_follow_meets_posts_and_a_trim(open_store: OpenStore) -> None:
     await at_every_call(open_store, LARGE_PUSH, before, follows, both_post, check_bob)
 
 
+@pytest.mark.slow
 async def test_a_trim_meets_another_trim(open_store: OpenStore) -> None:
     async def ada_fills(scene: Scene, documents: Documents) -> None:
         scene.world.say("ada", 6)
@@ -88,6 +91,7 @@ async def test_a_trim_meets_another_trim(open_store: OpenStore) -> None:
     await at_every_call(open_store, LARGE_PUSH, bob_reads_two, ada_fills, cyd_posts_much, check_bob)
 
 
+@pytest.mark.slow
 async def test_a_late_trim_spares_a_later_build(open_store: OpenStore) -> None:
     """Its floor is above that of the timeline that has taken the place of its own."""
 
@@ -181,6 +185,7 @@ async def test_an_author_turns_from_push_to_merge(open_store: OpenStore) -> None
     await at_every_call(open_store, SMALL, before, ada_posts_slowly, more, check_all)
 
 
+@pytest.mark.slow
 async def test_a_reader_meets_trims_and_drops(open_store: OpenStore) -> None:
     """Whoever walks down their home misses nothing that was there all the time."""
 
