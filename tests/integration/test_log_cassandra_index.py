@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from domain.envelope import split_sequence
-from domain.errors import CorruptStreamError, UnavailableError
+from domain.errors import CorruptStreamError, LogError, UnavailableError
 from domain.events import GenerationClosed
 from domain.log.cassandra import CassandraLog, keeper, metrics, shard
 from domain.log.codec import StoredEvent
@@ -133,6 +133,30 @@ async def test_a_hole_ends_the_run_and_is_not_skipped(own: Store) -> None:
     assert await again.read(SHARD, 0, 10) == events[:1]
     assert await again.read(SHARD, events[0].sequence, 10) == ()
     assert metrics.HOLES._value.get() > before
+
+
+async def test_a_store_that_was_set_back_stops_whoever_has_seen_more(own: Store) -> None:
+    """What a node loses that is killed before its commit log is synced. Whoever has seen it decides on events that are no more."""
+    ahead, behind = await own.open(), await own.open()
+    shards = ahead.identity.shards
+    stream = stream_of(ahead)
+    await ahead.execute(counting(stream, shards, 1, 2))
+    await behind.load(stream)
+    die(behind)
+    seen = (await ahead.execute(counting(stream, shards, 3))).events[0]
+    where = f"generation = {seen.generation} AND shard = {SHARD} AND segment = 0"
+    await own.tables.define(
+        f"DELETE FROM {{0}}.event_log WHERE {where} AND position = 3",
+        f"UPDATE {{0}}.event_log SET head = 2, head_attempt = '{(await behind.load(stream))[1].attempt_id}' WHERE {where}",
+    )
+    other = await own.open()
+    [again] = (await other.execute(counting(stream, shards, 4))).events
+    assert again.position == 3
+    with pytest.raises(LogError, match="set back"):
+        await ahead.execute(counting(stream, shards))
+    with pytest.raises(LogError, match="set back"):
+        await ahead.execute(counting(stream, shards))
+    assert len(await read_shard(other, SHARD)) == 3
 
 
 async def test_what_a_dead_process_did_not_copy_is_mended(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def row(position: int, stream: str = "said-a", payload: bytes = b"{}") -> Stored
 
 @given(st.lists(st.one_of(st.sampled_from("abc"), st.integers(0, 60)), max_size=60), st.integers(0, 5))
 def test_the_tail_holds_what_came_after_its_floor(steps: list[str | int], floor: int) -> None:
-    tail, model, seen = Tail(floor, 0), [], floor
+    tail, model, seen = Tail(row(floor) if floor else None), [], floor
     for step in steps:
         if isinstance(step, str):
             seen += 1
@@ -30,7 +30,7 @@ def test_the_tail_holds_what_came_after_its_floor(steps: list[str | int], floor:
             tail.raise_floor(step)
             model = [each for each in model if each.position > min(step, seen)]
         assert (tail.seen, len(tail)) == (seen, len(model))
-        assert tail.recorded_at == (seen * 10 if seen > floor else 0)
+        assert tail.recorded_at == seen * 10
         assert list(tail.after(tail.floor, 100)) == model
         assert list(tail.after(tail.floor + 2, 3)) == model[2:5]
         for stream in "abc":

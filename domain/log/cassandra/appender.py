@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from domain.errors import OverloadedError, UnavailableError
+from domain.errors import LogError, OverloadedError, TidingsError, UnavailableError
 from domain.ids import Entropy, mint_id
 from domain.log.batching import Aggregates, Base, Batch, Fate, decide_batch, log_stream, room_after
 from domain.log.cassandra import metrics
@@ -64,9 +64,11 @@ class Appender:
         self._padding: Entry | None = None
         self._appended = metrics.APPENDED.labels(str(shard.place.shard))
 
-    def obstacle(self) -> UnavailableError | None:
+    def obstacle(self) -> TidingsError | None:
         """Why nothing can be appended now, None where nothing is in the way."""
         shard = self.shard
+        if shard.torn is not None:
+            return shard.torn
         if self._bridge.away:
             return self._bridge.unavailable()
         if not self._guard.right:
@@ -118,7 +120,7 @@ class Appender:
             else:
                 decision.waiting.fail(UnavailableError("the command waited too long, and nothing of it was sent"))
 
-    def turn_away(self, error: UnavailableError) -> None:
+    def turn_away(self, error: TidingsError) -> None:
         """Fails what has not been sent."""
         waiting = [ticket for ticket in self._queue if ticket.abandoned is None]
         self._queue = deque(ticket for ticket in self._queue if ticket.abandoned is not None)
@@ -143,7 +145,7 @@ class Appender:
             await self._work.wait()
             try:
                 await self._round()
-            except UnavailableError as error:
+            except (UnavailableError, LogError) as error:
                 self.turn_away(error)
                 # What callers left behind after it was sent stays queued until the obstacle is gone.
                 await asyncio.sleep(_REST_SECONDS)
@@ -232,9 +234,10 @@ class Appender:
         for decision in batch.decisions:
             decision.waiting.sent = decision.fate is Fate.APPENDED
         self._flying = batch
+        base = self.shard.tail.last
         try:
             with metrics.APPEND_SECONDS.time():
-                applied = await Attempt(self.shard.table, self.shard.place, batch.rows).settle()
+                applied = await Attempt(self.shard.table, self.shard.place, base, batch.rows).settle()
         except (NotSentError, RejectedError) as error:
             for decision in batch.decisions:
                 decision.waiting.fail(error)
@@ -279,7 +282,7 @@ class Appender:
             served = [*tickets, *self._queue]
             try:
                 await self.shard.confirm()
-            except UnavailableError as error:
+            except (UnavailableError, LogError) as error:
                 for ticket in tickets:
                     ticket.fail(error)
                 return

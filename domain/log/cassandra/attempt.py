@@ -20,14 +20,14 @@ _log = structlog.get_logger("tidings.log")
 
 
 class Attempt:
-    """Appends ``rows``, a batch of one segment, if the head is the position before the first."""
+    """Appends ``rows``, a batch of one segment, if the head is ``base``, the row before the first (None where there is none)."""
 
-    def __init__(self, table: LogTable, place: Place, rows: Sequence[StoredEvent]) -> None:
+    def __init__(self, table: LogTable, place: Place, base: StoredEvent | None, rows: Sequence[StoredEvent]) -> None:
         self._table = table
         self._place = place
         self._base = rows[0].position - 1
         self._attempt_id = rows[0].attempt_id
-        self._statement = table.appending(rows)
+        self._statement = table.appending(base, rows)
 
     async def settle(self) -> bool:
         """Whether the rows were appended, for certain; takes as long as it takes.

@@ -75,7 +75,7 @@ def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[s
         yield f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {replication}"
     # Nothing is ever deleted from it, so a short grace is safe; it bounds how long a row in system.paxos is kept.
     yield (
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.event_log (segment int, head bigint STATIC, {columns},"
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.event_log (segment int, head bigint STATIC, head_attempt text STATIC, {columns},"
         " PRIMARY KEY ((generation, shard, segment), position)) WITH gc_grace_seconds = 10800"
     )
     yield (

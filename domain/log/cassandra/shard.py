@@ -12,7 +12,6 @@ import structlog
 
 from domain.envelope import Recorded, sequence
 from domain.errors import LogError, UnavailableError
-from domain.events import GenerationClosed
 from domain.log.batching import Aggregates, Batch, W, fold
 from domain.log.cassandra import metrics
 from domain.log.cassandra._together import together
@@ -53,9 +52,10 @@ class Shard:
         self.index = index
         self.progress = progress
         self.view = View(cache_size)
-        self.tail = Tail(0, 0)
+        self.tail = Tail(None)
         self.watermark = 0
         self.moved = asyncio.Event()
+        self.torn: LogError | None = None
         self._ring = ring
         self._aggregates = aggregates
         self._before = before
@@ -74,14 +74,10 @@ class Shard:
         self._advanced()
 
     async def _tail_at(self, watermark: int) -> Tail:
-        if watermark == 0:
-            return Tail(0, 0)
-        row = await self.table.row(self.place, watermark)
-        if row is None:
+        row = await self.table.row(self.place, watermark) if watermark else None
+        if row is None and watermark:
             raise LogError(f"shard {self.place.shard} has no row {watermark}, which its index is said to hold")
-        tail = Tail(watermark, row.recorded_at)
-        tail.closed = row.type == GenerationClosed.name
-        return tail
+        return Tail(row)
 
     @property
     def seen(self) -> int:
@@ -104,7 +100,7 @@ class Shard:
         moved = False
         pages = 0
         while not self.full:
-            rows = await self.table.after(self.place, self.seen, PAGE)
+            rows = await self._following()
             if not rows:
                 return moved
             await self._fold(rows)
@@ -115,6 +111,22 @@ class Shard:
             if pages % _REBASE_PAGES == 0:
                 await self._rebase()
         return moved
+
+    async def _following(self) -> Sequence[StoredEvent]:
+        """Rows above ``seen``. Read with the row at ``seen``, which must still be the one that was folded: LogError where the store has
+        lost what it had acknowledged (a node that was killed before its commit log was synced, a restored backup)."""
+        last = self.tail.last
+        if last is None:
+            return await self.table.after(self.place, 0, PAGE)
+        rows = await self.table.after(self.place, last.position - 1, PAGE + 1)
+        there = rows[0] if rows else await self.table.next_serial(self.place, last.position - 1)
+        if there is None or there.event_id != last.event_id:
+            self.torn = LogError(
+                f"shard {self.place.shard} has lost event {last.event_id} at position {last.position}, which this process had seen: "
+                "the store was set back; stop all processes, and go on in a new generation"
+            )
+            raise self.torn
+        return rows[1:]
 
     async def _fold(self, rows: Sequence[StoredEvent]) -> None:
         subjects = {row.subject for row in rows if row.subject is not None and self.view.get(row.stream) is not None}

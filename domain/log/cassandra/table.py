@@ -137,17 +137,20 @@ class LogTable:
             if head % size:
                 return head
 
-    def appending(self, rows: Sequence[StoredEvent]) -> Statement:
-        """The batch that appends ``rows`` (1 to 64 and padding, of one segment) if the head still is the position before the first."""
+    def appending(self, base: StoredEvent | None, rows: Sequence[StoredEvent]) -> Statement:
+        """The batch that appends ``rows`` (1 to 64 and padding, of one segment) if the head still is ``base``, the row before the first.
+
+        The position alone would say so in a store that keeps what it acknowledges; its attempt tells a history that was set back and
+        has grown to the same length again.
+        """
         first, last = rows[0], rows[-1]
         size = self._sizes[first.generation]
         segment = segment_of(first.position, size)
         if segment_of(last.position, size) != segment or len(rows) > 2 * MAX_COMMAND_EVENTS:
             raise ValueError(f"positions {first.position} to {last.position} make no batch of one segment")
-        before = first.position - 1
         # The first batch of a segment finds no partition there.
-        head = before if before % size else None
-        move = (last.position, first.generation, first.shard, segment, head)
+        head, attempt = (base.position, base.attempt_id) if base is not None and base.position % size else (None, None)
+        move = (last.position, last.attempt_id, first.generation, first.shard, segment, head, attempt)
         insert, last_value = self._statements.insert, _pack_int(segment)
         inserts = (bind_packed(insert, [*packed(row), last_value]) for row in rows)
         return batch_of([bind(self._statements.move, move), *inserts])
@@ -165,7 +168,9 @@ async def open_table(bridge: Bridge, keyspace: str, meta: Meta) -> LogTable:
     statements = _Statements(
         rows=await bridge.prepare(f"SELECT {', '.join(_READ)} FROM {table} {where} AND position > ? LIMIT ?"),
         head=await bridge.prepare(f"SELECT head FROM {table} {where} LIMIT 1"),
-        move=await bridge.prepare(f"UPDATE {table} SET head = ? {where} IF head = ?"),
+        move=await bridge.prepare(
+            f"UPDATE {table} SET head = ?, head_attempt = ? {where} IF head = ? AND head_attempt = ?"
+        ),
         insert=await bridge.prepare(f"INSERT INTO {table} ({', '.join(COLUMNS)}, segment) VALUES ({marks})"),
     )
     return LogTable(bridge, statements, {each.number: each.segment_size for each in meta.generations})

@@ -7,19 +7,27 @@ from domain.log.codec import StoredEvent
 
 
 class Tail:
-    """Rows (floor, seen] of one shard. ``seen`` moves by rows alone, one at a time and without a hole; ``floor`` only to a
-    watermark that was read from the store."""
+    """Rows (floor, seen] of one shard, and the row at ``seen`` in any case (None at 0). ``seen`` moves by rows alone, one at a time and
+    without a hole; ``floor`` only to a watermark that was read from the store."""
 
-    def __init__(self, floor: int, recorded_at: int) -> None:
-        self.floor = floor
-        self.recorded_at = recorded_at
-        self.closed = False
+    def __init__(self, last: StoredEvent | None) -> None:
+        self.floor = last.position if last is not None else 0
+        self.last = last
         self._rows: list[StoredEvent] = []
         self._by_stream: dict[str, list[StoredEvent]] = {}
 
     @property
     def seen(self) -> int:
         return self.floor + len(self._rows)
+
+    @property
+    def recorded_at(self) -> int:
+        return self.last.recorded_at if self.last is not None else 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the generation has ended."""
+        return self.last is not None and self.last.type == GenerationClosed.name
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -29,9 +37,7 @@ class Tail:
             raise ValueError(f"position {row.position} does not follow {self.seen}")
         self._rows.append(row)
         self._by_stream.setdefault(row.stream, []).append(row)
-        self.recorded_at = row.recorded_at
-        if row.type == GenerationClosed.name:
-            self.closed = True
+        self.last = row
 
     def after(self, position: int, limit: int) -> Sequence[StoredEvent]:
         """At most ``limit`` rows above ``position``, which is at or above the floor."""
