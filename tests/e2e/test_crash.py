@@ -1,6 +1,7 @@
 """kill -9 in the middle: what is acknowledged stays, what was under way is finished by a repeat, and every document is what the log says."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -68,10 +69,13 @@ async def _load_with_kills(stack: Stack) -> None:
         await _events(services, EVENTS // 4)
         server.kill()
         await server.wait()
-        await _build_timelines(services)
-        # The seeder dies in the middle of its posts, with the server beside it.
+        # Timelines are to stand before most of what they show happens: the seeder waits for them.
+        seeder.send_signal(signal.SIGSTOP)
         server = await stack.serve()
-        await _events(services, EVENTS * 2 // 3)
+        await _build_timelines(services)
+        seeder.send_signal(signal.SIGCONT)
+        # The seeder dies in the middle of its posts, with the server beside it.
+        await _events(services, EVENTS // 2)
         assert seeder.returncode is None, "the seeder was done before it could be killed"
         seeder.kill()
         server.kill()
@@ -116,7 +120,12 @@ async def _projected(services: Services) -> None:
 
 
 async def _build_timelines(services: Services) -> None:
-    owners = await _ids(services.documents, EDGES, "follower")
+    async with asyncio.timeout(120):
+        while True:
+            owners = await _ids(services.documents, EDGES, "follower")
+            if len(owners) >= WATCHED:
+                break
+            await asyncio.sleep(0.1)
     for owner in sorted(owners)[:WATCHED]:
         assert await build(services.documents, owner, "test", services.now())
 
