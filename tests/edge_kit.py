@@ -185,7 +185,7 @@ async def edge(folder: Path, schema: strawberry.Schema = SCHEMA, **overrides: An
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Returns once the condition holds; fails where it does not in ten seconds."""
-    async with asyncio.timeout(10):
+    """Returns once the condition holds; fails where it does not in half a minute."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 (the condition is any)
             await asyncio.sleep(0.01)

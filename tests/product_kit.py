@@ -104,7 +104,7 @@ class Stream:
     socket: ClientConnection
     errors: list[dict[str, Any]] = field(default_factory=list)
 
-    async def next(self, seconds: float = 10) -> dict[str, Any] | None:
+    async def next(self, seconds: float = 30) -> dict[str, Any] | None:
         """The next result's data; None at the end."""
         async with asyncio.timeout(seconds):
             while True:
@@ -229,7 +229,7 @@ async def settled(served: Product) -> None:
     """Returns when every fold and reactor has come to the head of the log."""
     services = served.services
     assert services.runtime is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         behind = True
         while behind:
             await asyncio.sleep(0.01)
