@@ -27,7 +27,7 @@ test: $(VENV)/dev.stamp $(PEERS) ## Run every test, on a real Cassandra and Mong
 	$(BIN)/python -m tests.servers -- pytest
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that need no server and little time
-	$(BIN)/pytest -m "not cluster and not slow"
+	$(BIN)/pytest -m "not cluster and not slow" --numprocesses auto --dist loadfile
 
 check: $(VENV)/dev.stamp ## Lint, types, import rules, schema drift and the fast tests
 	$(BIN)/ruff check .
