@@ -16,6 +16,8 @@ JAVA = 17
 # A protocol v4 frame with opcode OPTIONS and no body; the answer's opcode is SUPPORTED (native_protocol_v4.spec §2, §4).
 OPTIONS_FRAME = bytes((0x04, 0, 0, 0, 0x05, 0, 0, 0, 0))
 SUPPORTED = 0x06
+SYNCED = "commitlog_sync: batch"
+PERIODIC = "commitlog_sync: periodic\ncommitlog_sync_period: 1000ms"
 
 
 def cassandra_url(host: str, port: int) -> str:
@@ -56,11 +58,18 @@ def _java_major(java: str) -> int | None:
 
 
 def prepare_cassandra(
-    port: int | None = None, *, host: str = "127.0.0.1", storage_port: int | None = None, seed: str | None = None
+    port: int | None = None,
+    *,
+    host: str = "127.0.0.1",
+    storage_port: int | None = None,
+    seed: str | None = None,
+    heap: str = "1g",
+    synced: bool = False,
 ) -> Server:
     """A node that is installed but not started.
 
-    Nodes of one cluster have hosts of their own (127.0.0.1, 127.0.0.2, …), one `storage_port`, and the first one's host as `seed`.
+    Nodes of one cluster have hosts of their own (127.0.0.1, 127.0.0.2, …), one `storage_port`, and the first one's host as `seed`. A `synced` node
+    answers no write before it is on disk.
     """
     java, jars = find_java(), cassandra_jars()
     chosen = port or free_port(host)
@@ -73,12 +82,13 @@ def prepare_cassandra(
             "STORAGE_PORT": str(gossip),
             "SEEDS": f"{seed or host}:{gossip}",
             "DATA": str(directory),
+            "SYNC": SYNCED if synced else PERIODIC,
         }
         config = directory / "cassandra.yaml"
         config.write_text(Template((HERE / "cassandra.yaml").read_text()).substitute(words))
         shutil.copy(HERE / "logback.xml", directory)
         return [
-            java, f"@{HERE / 'jvm.options'}", f"-Dcassandra.config={config.as_uri()}", f"-Dcassandra.storagedir={directory}",
+            java, f"@{HERE / 'jvm.options'}", f"-Xms{heap}", f"-Xmx{heap}", f"-Dcassandra.config={config.as_uri()}", f"-Dcassandra.storagedir={directory}",
             "-cp", f"{directory}:{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
         ]  # fmt: skip
 
