@@ -226,6 +226,18 @@ class FaultyDocuments:
     async def prepare(self, collections: Sequence[Collection]) -> None:
         await self._documents.prepare(collections)
 
+    def version(self, family: str) -> int:
+        return self._documents.version(family)
+
+    def pinned(self, versions: Mapping[str, int]) -> Documents:
+        return type(self)(self._documents.pinned(versions), self._faults)
+
+    async def refresh(self) -> None:
+        await self._call("refresh", self._documents.refresh)
+
+    async def drop(self, collections: Sequence[Collection]) -> None:
+        await self._call("drop", lambda: self._documents.drop(collections))
+
     async def get(self, collection: Collection, ids: Sequence[str]) -> Mapping[str, Document]:
         return await self._call("get", lambda: self._documents.get(collection, ids))
 
@@ -310,6 +322,9 @@ class FaultyDocuments:
 
     async def set_meta(self, key: str, value: Document) -> None:
         await self._call("set_meta", lambda: self._documents.set_meta(key, value))
+
+    async def swap_meta(self, key: str, expected: Document | None, value: Document) -> bool:
+        return await self._call("swap_meta", lambda: self._documents.swap_meta(key, expected, value))
 
     async def ping(self) -> None:
         await self._call("ping", self._documents.ping)

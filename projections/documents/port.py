@@ -4,8 +4,9 @@ A *document* is a mapping of JSON values with a string id. A collection holds ei
 (written whole by ``put``, removed by range). Positions are sequences of domain.envelope. Guards never leave the adapter.
 
 Fields are named like Python identifiers and never begin with an underscore; what stands inside a value is free. Both adapters refuse what breaks a rule
-of this page with ValueError. The live version of a family is the meta document ``versions``, {family: version}, 1 where it says nothing; a process reads
-it when it opens the store, at ``prepare`` and at ``ping``.
+of this page with ValueError. A family's collections stand in numbered versions, one of which is *live*: the meta document ``versions`` says which
+(projections.runtime.versions), 1 where it says nothing of the family, 0 while its first is being filled: then whatever reads or writes the family raises
+UnavailableError, and it has no checkpoints. A handle learns what is live when it is opened, at ``prepare`` and at ``refresh``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -134,6 +135,24 @@ class Documents(Protocol):
         """Makes what the live versions of the collections need (tables, indexes); may be repeated. Run by ``migrate`` and the embedded start."""
         ...
 
+    def version(self, family: str) -> int:
+        """Which version of the family this handle reads and writes."""
+        ...
+
+    def pinned(self, versions: Mapping[str, int]) -> "Documents":
+        """A view of the same store in which these families have these versions, and all others those that they have in this handle now, whatever
+        becomes live: for what must not mix versions, and for filling one beside the live one. It ends with the handle; closing it does nothing."""
+        ...
+
+    async def refresh(self) -> None:
+        """Learns what is live now. Does nothing to a view."""
+        ...
+
+    async def drop(self, collections: Sequence[Collection]) -> None:
+        """Deletes these collections in the versions that this handle has, and the checkpoints of their families in these. ValueError where one is
+        live. May be repeated. Who writes into one later makes an error, or litter that nobody reads: a version's number is never used again."""
+        ...
+
     async def get(self, collection: Collection, ids: Sequence[str]) -> Mapping[str, Document]:
         """Documents by id, one read; absent ones are absent from the answer."""
         ...
@@ -209,7 +228,7 @@ class Documents(Protocol):
         ...
 
     async def load_checkpoints(self, family: str) -> Mapping[int, int]:
-        """{shard: sequence} of the family's live version; a shard without one is absent."""
+        """{shard: sequence} of the family's version in this handle; a shard without one is absent."""
         ...
 
     async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
@@ -231,6 +250,11 @@ class Documents(Protocol):
         ...
 
     async def set_meta(self, key: str, value: Document) -> None: ...
+
+    async def swap_meta(self, key: str, expected: Document | None, value: Document) -> bool:
+        """Compare and set of a small fact: writes ``value`` where the stored one is ``expected``, as ``get_meta`` gave it (None: absent). After
+        UnavailableError it may or may not have been written: read it."""
+        ...
 
     async def ping(self) -> None:
         """Raises UnavailableError where the store does not answer within a second or two."""

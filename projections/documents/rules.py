@@ -1,10 +1,11 @@
 """The port's rules on what goes in, and the names that documents are stored under: one answer for every adapter."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Final, TypeVar
 
+from domain.errors import UnavailableError
 from projections.documents.changes import split
 from projections.documents.port import Collection, Doc, Document, Index, Row, Shape, Value
 
@@ -21,14 +22,32 @@ VERSIONS: Final = "versions"
 
 
 def live_version(versions: Document | None, family: str) -> int:
-    version = (versions or {}).get(family, 1)
+    """What the meta document says, which projections.runtime.versions writes."""
+    families = (versions or {}).get("families", {})
+    own = families.get(family, {}) if isinstance(families, dict) else {}
+    version = own.get("live", 1) if isinstance(own, dict) else None
     if not isinstance(version, int):
         raise TypeError(f"the live version of {family} is {version!r}, not a number")
     return version
 
 
-def stored_name(collection: Collection, versions: Document | None) -> str:
-    return f"{collection.family}.{collection.name}.v{live_version(versions, collection.family)}"
+def versioned(family: str, version: int) -> str:
+    """What a family's checkpoints, and with the collection's name its documents, are stored under."""
+    return f"{family}.v{version}"
+
+
+def stored_name(collection: Collection, version: int) -> str:
+    """UnavailableError while the family has no version."""
+    if version == 0:
+        raise UnavailableError(f"{collection.family} is being filled for the first time: ask again when it is done")
+    return f"{collection.family}.{collection.name}.v{version}"
+
+
+def check_dropped(collections: Sequence[Collection], versions: Document | None, version: Callable[[str], int]) -> None:
+    """ValueError where what is to be dropped is live."""
+    for collection in collections:
+        if version(collection.family) == live_version(versions, collection.family):
+            raise ValueError(f"version {version(collection.family)} of {collection.family} is live")
 
 
 def index_name(index: Index) -> str:
@@ -123,7 +142,7 @@ def sort_of(fields: Document, index: Index) -> str | int:
     return value
 
 
-def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
+def steps(items: Iterable[T], size: int = STEP) -> Iterator[Sequence[T]]:
     remaining = iter(items)
     while step := tuple(islice(remaining, size)):
         yield step

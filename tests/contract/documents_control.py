@@ -125,15 +125,80 @@ async def test_a_familys_live_version_names_its_documents_and_checkpoints(docume
     await first.prepare([STATE, ROWS])
     await first.apply(STATE, [doc("d", 0, (1, inc(n=1)))])
     await first.save_checkpoint("contract", 0, 1, None)
-    await first.set_meta("versions", {"contract": 2, "other": 7})
+    await first.set_meta("versions", {"families": {"contract": {"live": 2}, "other": {"live": 7}}})
     await first.prepare([STATE, ROWS])
     assert await one(first, "d") is None
     assert await first.load_checkpoints("contract") == {}
     await first.apply(STATE, [doc("d", 0, (1, inc(n=20)))])
     assert await one(second, "d") == {"n": 1}
-    await second.ping()
+    await second.refresh()
     assert await one(second, "d") == {"n": 20}
     assert await one(await documents_factory(), "d") == {"n": 20}
+
+
+async def test_a_view_keeps_its_versions_whatever_becomes_live(documents: Documents) -> None:
+    before, beside = documents.pinned({}), documents.pinned({"contract": 3})
+    await beside.prepare([STATE, ROWS])
+    for store, n in ((documents, 1), (beside, 30)):
+        await store.apply(STATE, [doc("d", 0, (1, inc(n=n)))])
+        await store.put(ROWS, [row("r", n, owner="o", key="k")])
+        await store.save_checkpoint("contract", 0, n, None)
+    assert [store.version("contract") for store in (documents, before, beside)] == [1, 1, 3]
+    await documents.set_meta("versions", {"families": {"contract": {"live": 3}}})
+    await documents.refresh()
+    await before.refresh()
+    for store, n in ((documents, 30), (before, 1), (beside.pinned({}), 30), (beside.pinned({"contract": 1}), 1)):
+        assert await one(store, "d") == {"n": n}
+        assert [found.id for found in await store.page(ROWS, "by_owner", ["o"], limit=5)] == ["r"]
+        assert await store.load_checkpoints("contract") == {0: n}
+    await beside.close()
+    await documents.ping()
+
+
+async def test_a_family_without_a_version_is_unavailable(documents: Documents) -> None:
+    await documents.set_meta("versions", {"families": {"contract": {"live": 0}}})
+    await documents.prepare([STATE, ROWS])
+    assert documents.version("contract") == 0
+    assert await documents.load_checkpoints("contract") == {}
+    for call in (one(documents, "d"), documents.put(ROWS, [row("r", 1)]), documents.scan(ROWS, limit=1)):
+        with pytest.raises(UnavailableError, match="contract"):
+            await call
+
+
+async def test_a_version_that_is_dropped_is_gone_and_no_other(documents: Documents) -> None:
+    beside = documents.pinned({"contract": 2})
+    await beside.prepare([STATE, ROWS])
+    for store in (documents, beside):
+        await store.put(ROWS, [row(f"r{n}", 1, owner="o", key="k") for n in range(2500)])
+        await store.apply(STATE, [doc("d", 0, (1, inc(n=1)))])
+        await store.save_checkpoint("contract", 0, 1, None)
+    with pytest.raises(ValueError, match="live"):
+        await documents.drop([STATE, ROWS])
+    await beside.drop([STATE, ROWS])
+    await beside.drop([STATE, ROWS])
+    assert await documents.count(ROWS, "by_owner", ["o"], 10_000) == 2500
+    assert await documents.load_checkpoints("contract") == {0: 1}
+    assert await beside.load_checkpoints("contract") == {}
+    await beside.prepare([STATE, ROWS])
+    assert await one(beside, "d") is None
+    assert await beside.scan(ROWS, limit=1) == []
+
+
+async def test_a_small_fact_is_swapped_by_one_of_many(documents_factory: DocumentsFactory) -> None:
+    handles = [await documents_factory(), await documents_factory()]
+    made = await asyncio.gather(*(handles[n % 2].swap_meta("count", None, {"n": 1, "by": n}) for n in range(10)))
+    assert made.count(True) == 1
+
+    async def count(handle: Documents) -> None:
+        while True:
+            before = await handle.get_meta("count")
+            assert before is not None
+            if await handle.swap_meta("count", before, {"inner": {"n": [1]}, "n": int(str(before["n"])) + 1}):
+                return
+
+    await asyncio.gather(*(count(handles[n % 2]) for n in range(20)))
+    assert await handles[0].get_meta("count") == {"inner": {"n": [1]}, "n": 21}
+    assert not await handles[0].swap_meta("count", {"n": 21}, {"n": 1})
 
 
 async def test_documents_outlive_who_wrote_them(documents_factory: DocumentsFactory) -> None:

@@ -92,7 +92,7 @@ async def test_a_duplicate_key_answer_is_sent_again_and_never_taken_for_applied(
 ) -> None:
     # A unique index stands in for the insert that another upsert met.
     for collection in (STATE, ROWS):
-        stored = database[stored_name(collection, None)]
+        stored = database[stored_name(collection, 1)]
         stored.create_index("n", unique=True, partialFilterExpression={"n": {"$exists": True}})
         stored.insert_one({"_id": "in the way", "n": 1})
 
@@ -105,7 +105,7 @@ async def test_a_duplicate_key_answer_is_sent_again_and_never_taken_for_applied(
     writing = asyncio.create_task(write())
     await asyncio.sleep(0.05)
     for collection in (STATE, ROWS):
-        database[stored_name(collection, None)].delete_one({"_id": "in the way"})
+        database[stored_name(collection, 1)].delete_one({"_id": "in the way"})
     await writing
     for collection in (STATE, ROWS):
         assert await documents.get(collection, ["a", "b"]) == {"a": {"n": 1}, "b": {"n": 2}}
@@ -115,7 +115,7 @@ async def test_what_the_server_refuses_is_not_taken_for_an_outage(
     documents: Documents, database: Database[dict[str, Any]]
 ) -> None:
     for collection in (STATE, ROWS):
-        database.command("collMod", stored_name(collection, None), validator={"n": {"$ne": 3}})
+        database.command("collMod", stored_name(collection, 1), validator={"n": {"$ne": 3}})
     with pytest.raises(BulkWriteError):
         await documents.apply(STATE, [doc("a", 0, (1, put(n=3)))])
     with pytest.raises(BulkWriteError):

@@ -71,7 +71,7 @@ def test_every_read_walks_the_index_that_it_names_and_sorts_nothing(tmp_path: Pa
             plans.extend(step for *_, step in planner.execute(f"EXPLAIN QUERY PLAN {statement}"))
 
     connection.set_trace_callback(explain)
-    table, places = stored_name(ROWS, None), {"key": After("k", "r"), "at": After(5, "r")}
+    table, places = stored_name(ROWS, 1), {"key": After("k", "r"), "at": After(5, "r")}
     prefixes: dict[str, list[Value]] = {"by_owner": ["o"], "by_owner_kind": ["o", True]}
     for name, prefix in prefixes.items():
         index = ROWS.index(name)

@@ -1,6 +1,7 @@
 """The document port on MongoDB. State and rows are guarded inside their updates (see pipeline), and no index but ``_id`` is unique."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import pymongo
@@ -15,6 +16,7 @@ from projections.documents.port import After, Collection, Doc, Document, Found, 
 from projections.documents.rules import (
     VERSIONS,
     check_docs,
+    check_dropped,
     check_fields,
     check_indexes,
     check_scalars,
@@ -23,6 +25,7 @@ from projections.documents.rules import (
     newest,
     stored_name,
     usable_prefixes,
+    versioned,
 )
 
 BUILD_SECONDS: Final = 600.0
@@ -36,7 +39,7 @@ async def open_mongo_documents(url: str) -> "MongoDocuments":
     connection = Connection(url)
     documents = MongoDocuments(connection)
     try:
-        await documents.load_versions()
+        await documents.refresh()
     except PyMongoError as error:
         await documents.close()
         raise UnavailableError(f"MongoDB at {connection.address} refuses: {error}") from error
@@ -46,21 +49,53 @@ async def open_mongo_documents(url: str) -> "MongoDocuments":
     return documents
 
 
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    """``others``: what was live when the view was made."""
+
+    versions: Mapping[str, int]
+    others: Document | None
+
+
 class MongoDocuments:
-    def __init__(self, connection: Connection) -> None:
+    """``pins`` makes it a view (see the port)."""
+
+    def __init__(self, connection: Connection, control: Control | None = None, pins: "_Pins | None" = None) -> None:
         self._connection = connection
-        self._control = Control(connection)
-        self._versions: Document | None = None
+        self._control = control or Control(connection)
+        self._versions: Document | None = None if pins is None else pins.others
+        self._pins = pins
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
-        await self.load_versions()
+        await self.refresh()
         for collection in collections:
             check_indexes(collection)
-            if collection.indexes:
+            if collection.indexes and self.version(collection.family):
                 models = [index_model(index) for index in collection.indexes]
                 with pymongo.timeout(BUILD_SECONDS):
                     async with self._connection.call(BUILD_SECONDS + 1):
                         await self._connection.collection(self._name(collection)).create_indexes(models)
+
+    def version(self, family: str) -> int:
+        pinned = None if self._pins is None else self._pins.versions.get(family)
+        return live_version(self._versions, family) if pinned is None else pinned
+
+    def pinned(self, versions: Mapping[str, int]) -> "MongoDocuments":
+        own = {} if self._pins is None else self._pins.versions
+        return MongoDocuments(self._connection, self._control, _Pins({**own, **versions}, self._versions))
+
+    async def refresh(self) -> None:
+        if self._pins is None:
+            self._versions = await self._control.get_meta(VERSIONS)
+
+    async def drop(self, collections: Sequence[Collection]) -> None:
+        check_dropped(collections, await self._control.get_meta(VERSIONS), self.version)
+        for collection in collections:
+            with pymongo.timeout(BUILD_SECONDS):
+                async with self._connection.call(BUILD_SECONDS + 1):
+                    await self._connection.collection(self._name(collection)).drop()
+        for family in {collection.family for collection in collections}:
+            await self._control.drop_checkpoints(self._live(family))
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> Mapping[str, Document]:
         return await reading.get(self._connection, self._name(collection), ids)
@@ -158,19 +193,19 @@ class MongoDocuments:
     async def set_meta(self, key: str, value: Document) -> None:
         await self._control.set_meta(key, value)
 
+    async def swap_meta(self, key: str, expected: Document | None, value: Document) -> bool:
+        return await self._control.swap_meta(key, expected, value)
+
     async def ping(self) -> None:
         async with self._connection.call(PING_SECONDS):
-            await self.load_versions()
-
-    async def load_versions(self) -> None:
-        """What is live, as the store has it now."""
-        self._versions = await self._control.get_meta(VERSIONS)
+            await self._control.get_meta(VERSIONS)
 
     async def close(self) -> None:
-        await self._connection.close()
+        if self._pins is None:
+            await self._connection.close()
 
     def _live(self, family: str) -> str:
-        return f"{family}.v{live_version(self._versions, family)}"
+        return versioned(family, self.version(family))
 
     def _name(self, collection: Collection) -> str:
-        return stored_name(collection, self._versions)
+        return stored_name(collection, self.version(collection.family))

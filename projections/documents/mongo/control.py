@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from projections.documents.mongo.connection import Connection
 from projections.documents.port import Document, FencedError, Lease
@@ -95,6 +96,10 @@ class Control:
         newest = {Lease(claim["_id"], claim["holder"], claim["fence"]) for claim in found if "holder" in claim}
         return leases & newest
 
+    async def drop_checkpoints(self, family: str) -> None:
+        async with self._connection.call():
+            await self._connection.collection(CHECKPOINTS).delete_one({"_id": family})
+
     async def claim_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
         mine = {"$eq": ["$holder", {"$literal": holder}]}
         free = {"$or": [mine, {"$not": [{"$gt": ["$until", "$$NOW"]}]}]}
@@ -133,3 +138,16 @@ class Control:
                 await self._connection.collection(META).replace_one({"_id": key}, {"value": dict(value)}, upsert=True)
 
         await self._connection.again_on_duplicate(send)
+
+    async def swap_meta(self, key: str, expected: Document | None, value: Document) -> bool:
+        stored = {"_id": key, "value": dict(value)}
+        async with self._connection.call():
+            if expected is not None:
+                # Objects are equal where their fields stand in one order, as they do in what was read.
+                result = await self._connection.collection(META).replace_one({"_id": key, "value": expected}, stored)
+                return result.matched_count == 1
+            try:
+                await self._connection.collection(META).insert_one(stored)
+            except DuplicateKeyError:
+                return False
+            return True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from projections.documents.rules import (
     STEP,
     VERSIONS,
     check_docs,
+    check_dropped,
     check_fields,
     check_scalars,
     check_shape,
@@ -21,6 +23,7 @@ from projections.documents.rules import (
     steps,
     stored_name,
     usable_prefixes,
+    versioned,
 )
 from projections.documents.sqlite import control, reading, schema, writing
 from projections.documents.sqlite.store import Store
@@ -34,24 +37,57 @@ async def open_sqlite_documents(path: str | PathLike[str]) -> "SqliteDocuments":
     documents = SqliteDocuments(store)
     try:
         await store.write(schema.create_control)
-        await documents.ping()
+        await documents.refresh()
     except BaseException:
         await documents.close()
         raise
     return documents
 
 
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    """``others``: what was live when the view was made."""
+
+    versions: Mapping[str, int]
+    others: Document | None
+
+
 class SqliteDocuments:
-    def __init__(self, store: Store) -> None:
+    """``pins`` makes it a view (see the port)."""
+
+    def __init__(self, store: Store, pins: "_Pins | None" = None) -> None:
         self._store = store
-        self._versions: Document | None = None
+        self._versions: Document | None = None if pins is None else pins.others
+        self._pins = pins
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
-        await self.ping()
+        await self.refresh()
         for collection in collections:
-            await self._store.write(
-                partial(schema.create_collection, collection=collection, table=self._table(collection))
-            )
+            if self.version(collection.family):
+                create = partial(schema.create_collection, collection=collection, table=self._table(collection))
+                await self._store.write(create)
+
+    def version(self, family: str) -> int:
+        pinned = None if self._pins is None else self._pins.versions.get(family)
+        return live_version(self._versions, family) if pinned is None else pinned
+
+    def pinned(self, versions: Mapping[str, int]) -> "SqliteDocuments":
+        own = {} if self._pins is None else self._pins.versions
+        return SqliteDocuments(self._store, _Pins({**own, **versions}, self._versions))
+
+    async def refresh(self) -> None:
+        if self._pins is None:
+            self._versions = await self.get_meta(VERSIONS)
+
+    async def drop(self, collections: Sequence[Collection]) -> None:
+        check_dropped(collections, await self.get_meta(VERSIONS), self.version)
+        for collection in collections:
+            table = self._table(collection)
+            while await self._store.write(partial(schema.empty_collection, table=table, limit=STEP)) == STEP:
+                pass
+            await self._store.write(partial(schema.drop_collection, table=table))
+        for family in {collection.family for collection in collections}:
+            await self._store.write(partial(control.drop_checkpoints, family=self._live(family)))
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> Mapping[str, Document]:
         return await self._store.read(partial(reading.get, table=self._table(collection), ids=ids))
@@ -161,18 +197,22 @@ class SqliteDocuments:
     async def set_meta(self, key: str, value: Document) -> None:
         await self._store.write(partial(control.set_meta, key=key, value=value))
 
+    async def swap_meta(self, key: str, expected: Document | None, value: Document) -> bool:
+        return await self._store.write(partial(control.swap_meta, key=key, expected=expected, value=value))
+
     async def ping(self) -> None:
         try:
             async with asyncio.timeout(PING_SECONDS):
-                self._versions = await self.get_meta(VERSIONS)
+                await self.get_meta(VERSIONS)
         except TimeoutError as error:
             raise UnavailableError("the documents' file does not answer: its disk hangs or is overloaded") from error
 
     async def close(self) -> None:
-        await self._store.close()
+        if self._pins is None:
+            await self._store.close()
 
     def _live(self, family: str) -> str:
-        return f"{family}.v{live_version(self._versions, family)}"
+        return versioned(family, self.version(family))
 
     def _table(self, collection: Collection) -> str:
-        return stored_name(collection, self._versions)
+        return stored_name(collection, self.version(collection.family))

@@ -16,6 +16,10 @@ def load_checkpoints(connection: sqlite3.Connection, family: str) -> Mapping[int
     return dict(connection.execute("SELECT shard, sequence FROM _checkpoints WHERE family = ?", (family,)).fetchall())
 
 
+def drop_checkpoints(connection: sqlite3.Connection, family: str) -> None:
+    connection.execute("DELETE FROM _checkpoints WHERE family = ?", (family,))
+
+
 def save_checkpoint(
     connection: sqlite3.Connection, family: str, shard: int, sequence: int, lease: Lease | None
 ) -> None:
@@ -58,3 +62,10 @@ def set_meta(connection: sqlite3.Connection, key: str, value: Document) -> None:
     connection.execute(
         "INSERT INTO _meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, to_json(value))
     )
+
+
+def swap_meta(connection: sqlite3.Connection, key: str, expected: Document | None, value: Document) -> bool:
+    same = get_meta(connection, key) == expected
+    if same:
+        set_meta(connection, key, value)
+    return same

@@ -45,6 +45,18 @@ def create_collection(connection: sqlite3.Connection, collection: Collection, ta
         )
 
 
+def empty_collection(connection: sqlite3.Connection, table: str, limit: int) -> int:
+    """Deletes at most ``limit`` of its documents and says how many; none where there is no such table."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone() is None:
+        return 0
+    deleted = connection.execute(f'DELETE FROM "{table}" WHERE id IN (SELECT id FROM "{table}" LIMIT ?)', (limit,))
+    return deleted.rowcount
+
+
+def drop_collection(connection: sqlite3.Connection, table: str) -> None:
+    connection.execute(f'DROP TABLE IF EXISTS "{table}"')
+
+
 def field_column(field: str) -> str:
     # Apart from id, guard and body, whatever a field is called.
     return f"={field}"
