@@ -2,6 +2,8 @@
 
 import msgspec
 
+from domain.events import Media
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all commands."""
@@ -35,9 +37,11 @@ class SignOut(Command, frozen=True, kw_only=True):
 class CreatePost(Command, frozen=True, kw_only=True):
     text: str
     reply_to: str | None = None
+    quote: str | None = None
     language: str | None = None
     visibility: str = "PUBLIC"
     content_warning: str = ""
+    media: tuple[Media, ...] = ()
     idempotency_key: str | None = None
 
 
@@ -48,9 +52,30 @@ class EditPost(Command, frozen=True, kw_only=True):
     text: str
     language: str | None = None
     content_warning: str | None = None
+    media: tuple[Media, ...] | None = None
 
 
 class DeletePost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class RestorePost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class PinPost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class UnpinPost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class BookmarkPost(Command, frozen=True, kw_only=True):
+    post: str
+
+
+class UnbookmarkPost(Command, frozen=True, kw_only=True):
     post: str
 
 
@@ -80,6 +105,53 @@ class FollowUser(Command, frozen=True, kw_only=True):
 
 class UnfollowUser(Command, frozen=True, kw_only=True):
     user: str
+
+
+class RemoveFollower(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class AcceptFollow(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class RejectFollow(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class BlockUser(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class UnblockUser(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class MuteUser(Command, frozen=True, kw_only=True):
+    """``until`` in microseconds since the epoch; None: for good."""
+
+    user: str
+    until: int | None = None
+
+
+class UnmuteUser(Command, frozen=True, kw_only=True):
+    user: str
+
+
+class EndBlockersFollow(Command, frozen=True, kw_only=True):
+    """A reactor's: ``follower`` has blocked ``followee`` by the event ``block``, and follows them no more."""
+
+    follower: str
+    followee: str
+    block: str
+
+
+class AcceptPendingFollow(Command, frozen=True, kw_only=True):
+    """A reactor's: ``followee`` was unlocked by the event of sequence ``unlocked``, and takes who had asked before."""
+
+    follower: str
+    followee: str
+    unlocked: int
 
 
 class ConfirmClaim(Command, frozen=True, kw_only=True):

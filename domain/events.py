@@ -65,14 +65,125 @@ class ClaimVoided(Event, frozen=True, kw_only=True):
     claim_id: str
 
 
+@event("account.locked")
+class AccountLocked(Event, frozen=True, kw_only=True):
+    """From here on, who wants to follow asks first."""
+
+    account: str
+
+
+@event("account.unlocked")
+class AccountUnlocked(Event, frozen=True, kw_only=True):
+    """Who has asked by now is accepted, by a reactor."""
+
+    account: str
+
+
+class NamePrivate(msgspec.Struct, frozen=True, kw_only=True):
+    handle: str
+
+
+@event("account.handle_changed")
+class AccountHandleChanged(Event, frozen=True, kw_only=True):
+    """Names the claim of the new handle (``claim_id``, held in the claim ``claim_stream``) and gives up that of the old one. Both are the same
+    where the two handles look alike: then nothing was held anew, and nothing is to be released."""
+
+    account: str
+    claim_id: str
+    claim_stream: str
+    former_claim: str
+    former_claim_stream: str
+    private: NamePrivate | None = None
+
+
+class PasswordPrivate(msgspec.Struct, frozen=True, kw_only=True):
+    password_hash: str
+
+
+@event("account.password_changed")
+class AccountPasswordChanged(Event, frozen=True, kw_only=True):
+    """What becomes of the sessions says AccountSessionsEnded, in the same batch."""
+
+    account: str
+    private: PasswordPrivate | None = None
+
+
+@event("account.sessions_ended")
+class AccountSessionsEnded(Event, frozen=True, kw_only=True):
+    """Every session that was opened before this event has ended, but ``kept``. ``reason``: password_changed or revoked."""
+
+    account: str
+    kept: str | None = None
+    reason: str
+
+
+class ProfileField(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a profile's table, as ``name`` and ``value``."""
+
+    name: str
+    value: str
+
+
+class ProfilePrivate(msgspec.Struct, frozen=True, kw_only=True):
+    """``avatar`` and ``banner`` are https addresses, empty where there is none."""
+
+    display_name: str = ""
+    bio: str = ""
+    fields: tuple[ProfileField, ...] = ()
+    avatar: str = ""
+    banner: str = ""
+
+
+@event("account.profile_changed")
+class AccountProfileChanged(Event, frozen=True, kw_only=True):
+    """Carries the whole new profile. ``bio_facets`` are of the bio."""
+
+    account: str
+    bio_facets: tuple["Facet", ...] = ()
+    private: ProfilePrivate | None = None
+
+
+@event("account.deactivated")
+class AccountDeactivated(Event, frozen=True, kw_only=True):
+    """Hidden from everyone else until it is reactivated; nothing of it is lost."""
+
+    account: str
+
+
+@event("account.reactivated")
+class AccountReactivated(Event, frozen=True, kw_only=True):
+    account: str
+
+
+@event("account.deleted")
+class AccountDeleted(Event, frozen=True, kw_only=True):
+    """The end, at once and for good. Names the claims that are to be released, for what tells them is sealed; the rest of what the account has
+    done is taken back after this event."""
+
+    account: str
+    handle_claim: str
+    handle_claim_stream: str
+    email_claim: str
+    email_claim_stream: str
+
+
+@event("account.forgotten")
+class SubjectForgotten(Event, frozen=True, kw_only=True):
+    """All that a deleted account did has been taken back. Its key is destroyed after this event, and with it whatever it typed."""
+
+    account: str
+
+
 @event("claim.held")
 class ClaimHeld(Event, frozen=True, kw_only=True):
-    """``claim_id`` names this holding, not the name: a later holding of the same name has another. ``request`` is the idempotency key's id, where one was given."""
+    """``claim_id`` names this holding, not the name: a later holding of the same name has another. ``request`` is the idempotency key's id, where one was given.
+    ``confirmed``: the account event that names it stands in the same batch."""
 
     kind: str
     owner: str
     claim_id: str
     request: str | None = None
+    confirmed: bool = False
 
 
 @event("claim.confirmed")
@@ -85,8 +196,17 @@ class ClaimConfirmed(Event, frozen=True, kw_only=True):
 
 @event("claim.released")
 class ClaimReleased(Event, frozen=True, kw_only=True):
+    """``rests_until``: nobody but ``owner`` can hold the name before then, 0: anyone can at once."""
+
     owner: str
     claim_id: str
+    rests_until: int = 0
+
+
+class SessionPrivate(msgspec.Struct, frozen=True, kw_only=True):
+    """``user_agent``: what the client called itself."""
+
+    user_agent: str = ""
 
 
 @event("session.opened")
@@ -97,6 +217,7 @@ class SessionOpened(Event, frozen=True, kw_only=True):
     account: str
     token_hash: str
     expires_at: int
+    private: SessionPrivate | None = None
 
 
 @event("session.refreshed")
@@ -109,7 +230,7 @@ class SessionRefreshed(Event, frozen=True, kw_only=True):
 
 @event("session.revoked")
 class SessionRevoked(Event, frozen=True, kw_only=True):
-    """``reason``: signed_out, reuse (a rotated token came back) or revoked."""
+    """``reason``: signed_out, reuse (a rotated token came back), revoked, password_changed or deleted (the account)."""
 
     session: str
     account: str
@@ -128,14 +249,29 @@ class Facet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target: str = ""
 
 
-class PostPrivate(msgspec.Struct, frozen=True, kw_only=True):
+class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A picture, film or sound that a post shows, by its address; ``alt`` says it in words. ``width`` and ``height`` are pixels, ``duration`` is
+    milliseconds; 0: not told. ``blurhash`` is what stands in its place until it is there."""
+
+    url: str
+    mime_type: str
+    alt: str = ""
+    width: int = 0
+    height: int = 0
+    duration: int = 0
+    blurhash: str = ""
+
+
+class PostPrivate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     content_warning: str = ""
+    media: tuple[Media, ...] = ()
 
 
 @event("post.created")
 class PostCreated(Event, frozen=True, kw_only=True):
-    """``root`` is the first post of the thread (the post itself where it starts one); tags are folded and unique, in order of appearance."""
+    """``root`` is the first post of the thread (the post itself where it starts one), ``ancestors`` those that it hangs on, the nearest last and at most
+    domain.limits.Limits.ancestors; tags are folded and unique, in order of appearance; ``media`` is how many things it shows."""
 
     post: str
     author: str
@@ -144,9 +280,13 @@ class PostCreated(Event, frozen=True, kw_only=True):
     reply_to: str | None = None
     reply_to_author: str | None = None
     root: str
+    ancestors: tuple[str, ...] = ()
+    quote: str | None = None
+    quote_author: str | None = None
     facets: tuple[Facet, ...] = ()
     mentions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    media: int = 0
     private: PostPrivate | None = None
 
 
@@ -164,6 +304,7 @@ class PostEdited(Event, frozen=True, kw_only=True):
     mentions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
+    media: int = 0
     private: PostPrivate | None = None
 
 
@@ -172,7 +313,57 @@ class PostDeleted(Event, frozen=True, kw_only=True):
     post: str
     author: str
     reply_to: str | None = None
+    quote: str | None = None
     tags: tuple[str, ...] = ()
+
+
+@event("post.restored")
+class PostRestored(Event, frozen=True, kw_only=True):
+    """Undoes a deletion: the whole content as it was, at the place that it had (``sort_at``)."""
+
+    post: str
+    author: str
+    visibility: str
+    sort_at: int
+    revision: int
+    language: str | None = None
+    reply_to: str | None = None
+    reply_to_author: str | None = None
+    root: str
+    ancestors: tuple[str, ...] = ()
+    quote: str | None = None
+    quote_author: str | None = None
+    facets: tuple[Facet, ...] = ()
+    mentions: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    media: int = 0
+    private: PostPrivate | None = None
+
+
+@event("pins.pinned")
+class PostPinned(Event, frozen=True, kw_only=True):
+    post: str
+    author: str
+
+
+@event("pins.unpinned")
+class PostUnpinned(Event, frozen=True, kw_only=True):
+    post: str
+    author: str
+
+
+@event("bookmark.added")
+class PostBookmarked(Event, frozen=True, kw_only=True):
+    actor: str
+    post: str
+    author: str
+
+
+@event("bookmark.removed")
+class BookmarkRemoved(Event, frozen=True, kw_only=True):
+    actor: str
+    post: str
+    author: str
 
 
 @event("reaction.liked")
@@ -218,6 +409,70 @@ class Followed(Event, frozen=True, kw_only=True):
 class Unfollowed(Event, frozen=True, kw_only=True):
     follower: str
     followee: str
+
+
+@event("follow.requested")
+class FollowRequested(Event, frozen=True, kw_only=True):
+    """A locked account is asked. ``renewed``: the request stood already and only its options changed."""
+
+    follower: str
+    followee: str
+    reposts: bool = True
+    notify: bool = False
+    renewed: bool = False
+
+
+@event("follow.request_accepted")
+class FollowRequestAccepted(Event, frozen=True, kw_only=True):
+    """The request ends; the follow itself is the ``Followed`` of the same batch."""
+
+    follower: str
+    followee: str
+
+
+@event("follow.request_rejected")
+class FollowRequestRejected(Event, frozen=True, kw_only=True):
+    """By the followee, a block included."""
+
+    follower: str
+    followee: str
+
+
+@event("follow.request_withdrawn")
+class FollowRequestWithdrawn(Event, frozen=True, kw_only=True):
+    """By the follower, a block included."""
+
+    follower: str
+    followee: str
+
+
+@event("block.blocked")
+class AccountBlocked(Event, frozen=True, kw_only=True):
+    """``actor`` wants nothing of ``target``, and nothing of theirs to reach them. The target's follow ends in the same batch, the actor's by a reactor."""
+
+    actor: str
+    target: str
+
+
+@event("block.unblocked")
+class AccountUnblocked(Event, frozen=True, kw_only=True):
+    actor: str
+    target: str
+
+
+@event("mute.muted")
+class AccountMuted(Event, frozen=True, kw_only=True):
+    """``until`` None: for good. A mute that stands may be muted anew with another end."""
+
+    actor: str
+    target: str
+    until: int | None = None
+
+
+@event("mute.unmuted")
+class AccountUnmuted(Event, frozen=True, kw_only=True):
+    actor: str
+    target: str
 
 
 @event("log.segment_padded")

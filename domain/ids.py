@@ -103,9 +103,29 @@ def repost_stream(actor: str, post: str) -> str:
     return f"repost-{actor}-{post}"
 
 
+def bookmark_stream(actor: str, post: str) -> str:
+    """Filed under the actor, whom alone it concerns."""
+    return f"bookmark-{actor}-{post}"
+
+
+def pins_stream(author: str) -> str:
+    """An author's pinned posts, in the shard of these posts."""
+    return f"pins-{author}"
+
+
 def follow_stream(follower: str, followee: str) -> str:
     """Filed under the *followee*: every follow of X is in X's shard."""
     return f"follow-{follower}-{followee}"
+
+
+def block_stream(actor: str, target: str) -> str:
+    """Filed under who blocks: what others do to the actor meets the actor's blocks in one shard."""
+    return f"block-{actor}-{target}"
+
+
+def mute_stream(actor: str, target: str) -> str:
+    """Filed under who mutes, whom alone it concerns."""
+    return f"mute-{actor}-{target}"
 
 
 def category_of(stream: str) -> str:

@@ -10,6 +10,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: int = 5_000
     content_warning_graphemes: int = 200
     content_warning_bytes: int = 2_000
+    media: int = 4
+    media_url_bytes: int = 2_048
+    alt_graphemes: int = 1_500
+    alt_bytes: int = 10_000
+    pins: int = 5
+    restore_window: int = 30 * 86_400
+    ancestors: int = 40
     display_name_graphemes: int = 40
     display_name_bytes: int = 400
     bio_graphemes: int = 500

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.deciders import account, claim, follow, post, reaction, repost, session
+from domain.deciders import account, block, bookmark, claim, follow, mute, pins, post, reaction, repost, session
 from domain.envelope import Recorded
 from domain.ids import category_of
 
@@ -28,7 +28,11 @@ REGISTRY: Final[Mapping[str, Aggregate]] = {
     "post": Aggregate(post.Post(), post.evolve),
     "reaction": Aggregate(reaction.Reaction(), reaction.evolve),
     "repost": Aggregate(repost.Repost(), repost.evolve),
+    "bookmark": Aggregate(bookmark.Bookmark(), bookmark.evolve),
+    "pins": Aggregate(pins.Pins(), pins.evolve),
     "follow": Aggregate(follow.Follow(), follow.evolve),
+    "block": Aggregate(block.Block(), block.evolve),
+    "mute": Aggregate(mute.Mute(), mute.evolve),
     "shard": Aggregate(None, _ignore),
 }
 
@@ -45,10 +49,14 @@ __all__ = [
     "REGISTRY",
     "Aggregate",
     "account",
+    "block",
+    "bookmark",
     "claim",
     "evolve",
     "follow",
     "initial",
+    "mute",
+    "pins",
     "post",
     "reaction",
     "repost",

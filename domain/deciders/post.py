@@ -4,25 +4,35 @@ import msgspec
 
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
-from domain.events import PostCreated, PostDeleted, PostEdited, PostPrivate
+from domain.events import Facet, PostCreated, PostDeleted, PostEdited, PostPrivate, PostRestored
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` is empty before creation."""
+    """``id`` is empty before creation. A deleted post keeps what it was, to be restored; ``deleted_at`` is 0 while it stands."""
 
     id: str = ""
     author: str = ""
     visibility: str = "PUBLIC"
     language: str | None = None
     reply_to: str | None = None
+    reply_to_author: str | None = None
     root: str = ""
+    ancestors: tuple[str, ...] = ()
+    quote: str | None = None
+    quote_author: str | None = None
+    facets: tuple[Facet, ...] = ()
     tags: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
+    media: int = 0
     private: PostPrivate | None = None
     sort_at: int = 0
     revision: int = 0
-    deleted: bool = False
+    deleted_at: int = 0
     input_hmac: str | None = None
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at > 0
 
     @property
     def exists(self) -> bool:
@@ -39,9 +49,15 @@ def evolve(state: Post, recorded: Recorded) -> Post:
                 visibility=e.visibility,
                 language=e.language,
                 reply_to=e.reply_to,
+                reply_to_author=e.reply_to_author,
                 root=e.root,
+                ancestors=e.ancestors,
+                quote=e.quote,
+                quote_author=e.quote_author,
+                facets=e.facets,
                 tags=e.tags,
                 mentions=e.mentions,
+                media=e.media,
                 private=e.private,
                 sort_at=recorded.sort_at,
                 revision=1,
@@ -49,10 +65,19 @@ def evolve(state: Post, recorded: Recorded) -> Post:
             )
         case PostEdited() as e:
             return msgspec.structs.replace(
-                state, language=e.language, tags=e.tags, mentions=e.mentions, private=e.private, revision=e.revision
+                state,
+                language=e.language,
+                facets=e.facets,
+                tags=e.tags,
+                mentions=e.mentions,
+                media=e.media,
+                private=e.private,
+                revision=e.revision,
             )
         case PostDeleted():
-            return msgspec.structs.replace(state, deleted=True)
+            return msgspec.structs.replace(state, deleted_at=recorded.recorded_at)
+        case PostRestored():
+            return msgspec.structs.replace(state, deleted_at=0)
     return state
 
 
@@ -61,6 +86,11 @@ def may_see(post: Post, actor: str, follows_author: bool) -> bool:
     if post.author == actor or post.visibility in ("PUBLIC", "UNLISTED"):
         return True
     return actor in post.mentions or (post.visibility == "FOLLOWERS" and follows_author)
+
+
+def may_share(visibility: str, author: str, actor: str) -> bool:
+    """Who may repost or quote it: everyone where everyone may see it, and its author what is for followers."""
+    return visibility in ("PUBLIC", "UNLISTED") or (visibility == "FOLLOWERS" and author == actor)
 
 
 def require_visible(post: Post, actor: str, follows_author: bool, field: str) -> None:
@@ -80,7 +110,7 @@ def create(state: Post, created: PostCreated, input_hmac: str | None) -> tuple[P
 
 def edit(state: Post, actor: str, edited: PostEdited) -> tuple[PostEdited, ...]:
     """``edited`` has the new content; what the post knows itself is filled in. An edit that changes nothing is none."""
-    _require_own(state, actor)
+    require_own(state, actor)
     if (state.private, state.language, state.tags, state.mentions) == (
         edited.private,
         edited.language,
@@ -103,12 +133,54 @@ def delete(state: Post, actor: str) -> tuple[PostDeleted, ...]:
     """Nothing if it is deleted already."""
     if state.author == actor and state.deleted:
         return ()
-    _require_own(state, actor)
-    return (PostDeleted(post=state.id, author=state.author, reply_to=state.reply_to, tags=state.tags),)
+    require_own(state, actor)
+    return (
+        PostDeleted(post=state.id, author=state.author, reply_to=state.reply_to, quote=state.quote, tags=state.tags),
+    )
 
 
-def _require_own(state: Post, actor: str) -> None:
-    if not state.exists:
+def restore(state: Post, actor: str, now: int, window: int) -> tuple[PostRestored, ...]:
+    """Nothing where it stands. EXPIRED where it was deleted more than ``window`` seconds before ``now`` (microseconds); NOT_FOUND where its content was
+    forgotten."""
+    _require_known(state, actor)
+    if not state.deleted:
+        return ()
+    if now - state.deleted_at > window * 1_000_000:
+        raise refuse(Code.EXPIRED, f"A post can be restored for {window // 86_400} days only.", "postId")
+    if state.private is None:
+        raise refuse(Code.NOT_FOUND, "There is no such post.", "postId")
+    return (
+        PostRestored(
+            post=state.id,
+            author=state.author,
+            visibility=state.visibility,
+            sort_at=state.sort_at,
+            revision=state.revision,
+            language=state.language,
+            reply_to=state.reply_to,
+            reply_to_author=state.reply_to_author,
+            root=state.root,
+            ancestors=state.ancestors,
+            quote=state.quote,
+            quote_author=state.quote_author,
+            facets=state.facets,
+            mentions=state.mentions,
+            tags=state.tags,
+            media=state.media,
+            private=state.private,
+        ),
+    )
+
+
+def require_own(state: Post, actor: str) -> None:
+    """FORBIDDEN for the posts of others, NOT_FOUND for what does not stand."""
+    if state.deleted:
+        raise refuse(Code.NOT_FOUND, "There is no such post.", "postId")
+    _require_known(state, actor)
+
+
+def _require_known(state: Post, actor: str) -> None:
+    if not state.id:
         raise refuse(Code.NOT_FOUND, "There is no such post.", "postId")
     if state.author != actor:
         # Who may not see the post must not learn from the code that it exists.

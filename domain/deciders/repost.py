@@ -2,6 +2,7 @@
 
 import msgspec
 
+from domain.deciders.post import may_share
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
 from domain.events import PostReposted, RepostUndone
@@ -23,7 +24,7 @@ def evolve(state: Repost, recorded: Recorded) -> Repost:
 
 def repost(state: Repost, actor: str, post: str, author: str, visibility: str) -> tuple[PostReposted, ...]:
     """FORBIDDEN for what its author addressed to fewer people than everyone; the author may repost a followers' post."""
-    if visibility == "DIRECT" or (visibility == "FOLLOWERS" and author != actor):
+    if not may_share(visibility, author, actor):
         raise refuse(Code.FORBIDDEN, "Only posts for everyone can be reposted.", "postId")
     return () if state.active else (PostReposted(actor=actor, post=post, author=author),)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from domain import commands
 from domain.commands import Command
 from domain.context import Context
-from domain.handlers import accounts, graph, posts
+from domain.handlers import accounts, blocking, graph, pinning, posts, reactions
 from domain.handlers.result import Result
 from domain.log.port import EventLog
 
@@ -23,12 +23,26 @@ HANDLERS: Final[Mapping[type[Command], Callable[[EventLog, Any, Context], Awaita
     commands.CreatePost: posts.create_post,
     commands.EditPost: posts.edit_post,
     commands.DeletePost: posts.delete_post,
-    commands.LikePost: posts.like_post,
-    commands.UnlikePost: posts.unlike_post,
-    commands.Repost: posts.repost,
-    commands.UndoRepost: posts.undo_repost,
+    commands.RestorePost: posts.restore_post,
+    commands.PinPost: pinning.pin_post,
+    commands.UnpinPost: pinning.unpin_post,
+    commands.LikePost: reactions.like_post,
+    commands.UnlikePost: reactions.unlike_post,
+    commands.Repost: reactions.repost,
+    commands.UndoRepost: reactions.undo_repost,
+    commands.BookmarkPost: reactions.bookmark_post,
+    commands.UnbookmarkPost: reactions.unbookmark_post,
     commands.FollowUser: graph.follow_user,
     commands.UnfollowUser: graph.unfollow_user,
+    commands.RemoveFollower: graph.remove_follower,
+    commands.AcceptFollow: graph.accept_follow,
+    commands.RejectFollow: graph.reject_follow,
+    commands.AcceptPendingFollow: graph.accept_pending_follow,
+    commands.BlockUser: blocking.block_user,
+    commands.UnblockUser: blocking.unblock_user,
+    commands.EndBlockersFollow: blocking.end_blockers_follow,
+    commands.MuteUser: blocking.mute_user,
+    commands.UnmuteUser: blocking.unmute_user,
 }
 
 

@@ -1,0 +1,140 @@
+"""What a post says and shows: checked, and with the mentions, hashtags and links that were found in it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import regex
+
+from domain.addresses import is_web_address
+from domain.context import Context
+from domain.deciders.claim import Claim
+from domain.errors import Code, Problem, Refusal
+from domain.events import Media, PostPrivate
+from domain.ids import claim_stream
+from domain.limits import Limits
+from domain.log.port import EventLog, View
+from domain.names import handle_skeleton
+from domain.text import Span, forbidden, graphemes, mentions_of, normalise, spans, tags_of, weighted_length
+
+# BCP 47 in the shapes that people write: language, optional script, optional region.
+_LANGUAGE: Final = regex.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
+_MIME_TYPE: Final = regex.compile(r"(image|video|audio)/[a-z0-9][a-z0-9.+-]{0,63}")
+_BLURHASH: Final = regex.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
+"""The alphabet of base 83 (woltapp/blurhash, Algorithm.md)."""
+_PIXELS: Final = 100_000
+_DURATION: Final = 86_400_000
+"""Milliseconds: a day."""
+
+
+class Content:
+    """A checked text with what was found in it and what is shown with it. Refusal for what breaks a limit; ``extra`` is what is wrong besides."""
+
+    def __init__(
+        self,
+        text: str,
+        content_warning: str,
+        language: str | None,
+        media: Sequence[Media],
+        context: Context,
+        extra: Sequence[Problem] = (),
+    ) -> None:
+        self.text, self.content_warning, self.language = normalise(text), normalise(content_warning), language
+        self.media = tuple(msgspec.structs.replace(one, alt=normalise(one.alt)) for one in media)
+        self.spans: tuple[Span, ...] = ()
+        self.claims: dict[str, str] = {}
+        # The size in bytes bounds all further work on the text.
+        problems = [*self._sizes(context), *media_problems(self.media, context.limits), *extra]
+        if not problems:
+            self.spans = spans(self.text)
+            self.handles = mentions_of(self.spans)
+            self.tags = tags_of(self.spans)
+            problems = self._counts(context)
+        if problems:
+            raise Refusal(problems)
+        names = context.namer
+        self.claims = {
+            handle: claim_stream(names.claim_id("handle", handle_skeleton(handle))) for handle in self.handles
+        }
+
+    def _sizes(self, context: Context) -> list[Problem]:
+        limits, problems = context.limits, []
+        if not self.text and not self.media:
+            problems.append(Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",)))
+        # A lone surrogate has no UTF-8 and is refused below as a control.
+        if len(self.text.encode(errors="surrogatepass")) > limits.text_bytes:
+            problems.append(Problem(Code.TOO_LONG, f"A post has at most {limits.text_bytes} bytes.", ("text",)))
+        elif forbidden(self.text):
+            problems.append(Problem(Code.INVALID, "The text has control characters.", ("text",)))
+        if len(self.content_warning.encode(errors="surrogatepass")) > limits.content_warning_bytes:
+            problems.append(Problem(Code.TOO_LONG, "The content warning is too long.", ("contentWarning",)))
+        elif forbidden(self.content_warning):
+            problems.append(Problem(Code.INVALID, "The content warning has control characters.", ("contentWarning",)))
+        elif graphemes(self.content_warning) > limits.content_warning_graphemes:
+            message = f"A content warning has at most {limits.content_warning_graphemes} characters."
+            problems.append(Problem(Code.TOO_LONG, message, ("contentWarning",)))
+        if self.language is not None and not _LANGUAGE.fullmatch(self.language):
+            problems.append(Problem(Code.INVALID, "A language is a BCP 47 tag such as en or pt-BR.", ("language",)))
+        return problems
+
+    def _counts(self, context: Context) -> list[Problem]:
+        limits, problems = context.limits, []
+        if weighted_length(self.text, self.spans) > limits.text_graphemes:
+            problems.append(
+                Problem(Code.TOO_LONG, f"A post has at most {limits.text_graphemes} characters.", ("text",))
+            )
+        if len(self.handles) > limits.mentions:
+            problems.append(Problem(Code.TOO_MANY, f"A post mentions at most {limits.mentions} people.", ("text",)))
+        if len(self.tags) > limits.tags:
+            problems.append(Problem(Code.TOO_MANY, f"A post has at most {limits.tags} hashtags.", ("text",)))
+        return problems
+
+    def mentioned(self, view: View) -> dict[str, str]:
+        """Handle → account of those mentioned handles that somebody holds."""
+        owners = {handle: view.state(stream, Claim).owner for handle, stream in self.claims.items()}
+        return {handle: owner for handle, owner in owners.items() if owner}
+
+    async def find_mentioned(self, log: EventLog) -> Sequence[str]:
+        """The accounts that are mentioned as far as this process has seen, to know whose blocks a decision reads."""
+        states = View(await log.states(tuple(self.claims.values())))
+        return tuple(self.mentioned(states).values())
+
+    @property
+    def private(self) -> PostPrivate:
+        return PostPrivate(text=self.text, content_warning=self.content_warning, media=self.media)
+
+
+def media_problems(media: Sequence[Media], limits: Limits) -> list[Problem]:
+    """What is wrong with what a post is to show; fields name the place in the list."""
+    if len(media) > limits.media:
+        return [Problem(Code.TOO_MANY, f"A post shows at most {limits.media} things.", ("media",))]
+    return [problem for place, one in enumerate(media) for problem in _problems_of(one, f"media.{place}", limits)]
+
+
+def _problems_of(media: Media, at: str, limits: Limits) -> list[Problem]:
+    problems = []
+    if not is_web_address(media.url, limits.media_url_bytes):
+        message = f"An address is https, absolute, and has at most {limits.media_url_bytes} bytes."
+        problems.append(Problem(Code.INVALID, message, (at, "url")))
+    if not _MIME_TYPE.fullmatch(media.mime_type):
+        problems.append(Problem(Code.INVALID, "A media type is image/…, video/… or audio/….", (at, "mimeType")))
+    if len(media.alt.encode(errors="surrogatepass")) > limits.alt_bytes:
+        problems.append(Problem(Code.TOO_LONG, f"A description has at most {limits.alt_bytes} bytes.", (at, "alt")))
+    elif forbidden(media.alt):
+        problems.append(Problem(Code.INVALID, "The description has control characters.", (at, "alt")))
+    elif graphemes(media.alt) > limits.alt_graphemes:
+        message = f"A description has at most {limits.alt_graphemes} characters."
+        problems.append(Problem(Code.TOO_LONG, message, (at, "alt")))
+    sizes = {
+        "width": (media.width, _PIXELS),
+        "height": (media.height, _PIXELS),
+        "duration": (media.duration, _DURATION),
+    }
+    problems += [
+        Problem(Code.INVALID, f"It lies between 0 and {most}.", (at, name))
+        for name, (value, most) in sizes.items()
+        if not 0 <= value <= most
+    ]
+    if media.blurhash and not _BLURHASH.fullmatch(media.blurhash):
+        problems.append(Problem(Code.INVALID, "This is not a blurhash.", (at, "blurhash")))
+    return problems
