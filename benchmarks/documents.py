@@ -27,8 +27,9 @@ from projections.documents.mongo import open_mongo_documents
 from projections.documents.port import Change, Doc, Documents, Value
 from projections.feeds import EDGES, FeedEntry, follow_id
 from projections.keys import sort_key
+from projections.pushing import Item, push
 from projections.runtime import COLLECTIONS, Runtime
-from projections.timelines import DEFAULT_LIMITS, Cause, build, push
+from projections.timelines import DEFAULT_LIMITS, build
 from tests.servers import Addresses
 
 FOLLOWERS = 1_500
@@ -77,12 +78,12 @@ async def _fan_out(addresses: Addresses) -> Result:
         await asyncio.gather(*(build(documents, owner, "bench", NOW) for owner in owners))
         entries = [_entry(author, number) for number in range(POSTS + 5)]
         for entry in entries[:5]:
-            await push(documents, entry, Cause(1, NOW), DEFAULT_LIMITS)
+            await push(documents, [Item(entry, 1, NOW)], DEFAULT_LIMITS)
         latencies = []
         began = time.perf_counter()
         for entry in entries[5:]:
             at = time.perf_counter()
-            await push(documents, entry, Cause(1, NOW), DEFAULT_LIMITS)
+            await push(documents, [Item(entry, 1, NOW)], DEFAULT_LIMITS)
             latencies.append(time.perf_counter() - at)
         value = FOLLOWERS * POSTS / (time.perf_counter() - began)
         rows = [{"owner": owner, "key": entry.key, "post": entry.post} for entry in entries[5:15] for owner in owners]

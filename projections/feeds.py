@@ -1,6 +1,7 @@
 """The exact part of home: who follows whom, and everything that an author has posted or reposted, never trimmed."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -81,6 +82,19 @@ async def followers_of(
     """Standing follows of a person, newest first; one find."""
     found = await documents.page(EDGES, "followers", [followee], after=after, limit=limit, reverse=reverse)
     return [msgspec.convert(row.fields, FollowEdge) for row in found]
+
+
+async def first_followers(
+    documents: Documents, followees: Sequence[str], limit: int
+) -> Mapping[str, Sequence[str]] | None:
+    """All followers of each of these people, or None where together they are ``limit`` or more; one find up to 200 people."""
+    found = await documents.page_many(EDGES, "followers", [[followee] for followee in followees], limit=limit)
+    if len(found) >= limit:
+        return None
+    followers: defaultdict[str, list[str]] = defaultdict(list)
+    for row in found:
+        followers[str(row.fields["followee"])].append(str(row.fields["follower"]))
+    return followers
 
 
 async def follows_of(

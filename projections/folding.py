@@ -35,9 +35,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Work that reads what the batch's state operations have made durable: ``run(documents)`` in bounded steps, idempotent."""
+    """Work that reads what the batch's state operations have made durable: ``run(documents, events)`` is given at once the events of a batch that ask for
+    it, in their order; in bounded steps, idempotent."""
 
-    run: Callable[[Documents], Awaitable[None]]
+    run: Callable[[Documents, Sequence[Recorded]], Awaitable[None]]
 
 
 Operation = Alter | Put | Deferred

@@ -5,27 +5,17 @@ A home shows the posts and reposts of those whom the viewer follows, and the vie
 (projections.rules): unfollowing, muting, deleting and the like touch no row.
 """
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 
 from domain.envelope import Recorded
 from domain.events import Followed, PostCreated, PostDeleted, PostReposted, RepostUndone, Unfollowed
-from projections.documents.port import Change, Value
+from projections.documents.port import Change, Documents, Value
 from projections.feeds import AUTHOR_FEED, EDGES, FeedEntry, follow_id, repost_item
 from projections.folding import Alter, Deferred, Family, Operation, on
 from projections.keys import sort_key
-from projections.timelines import (
-    DEFAULT_LIMITS,
-    LATCHES,
-    PULLS,
-    TIMELINE_ROWS,
-    TIMELINES,
-    Cause,
-    HomeLimits,
-    copy,
-    end_pull,
-    push,
-)
+from projections.latches import LATCHES, PULLS, Edge, end_pulls
+from projections.pushing import Item, copy, push
+from projections.timelines import DEFAULT_LIMITS, TIMELINE_ROWS, TIMELINES, HomeLimits
 
 DIRECT = "DIRECT"
 
@@ -45,10 +35,6 @@ def _feed_fields(entry: FeedEntry) -> Change:
 
 
 _GONE = Change(set={"gone": True}, unset=("key",))
-
-
-def _cause(recorded: Recorded) -> Cause:
-    return Cause(recorded.sequence, recorded.recorded_at)
 
 
 def post_entry(recorded: Recorded, event: PostCreated) -> FeedEntry:
@@ -76,23 +62,46 @@ def repost_entry(recorded: Recorded, event: PostReposted) -> FeedEntry:
     )
 
 
+def _entries(events: Iterable[Recorded]) -> Iterator[Item]:
+    """What came into feeds."""
+    for recorded in events:
+        if isinstance(recorded.event, PostCreated):
+            yield Item(post_entry(recorded, recorded.event), recorded.sequence, recorded.recorded_at)
+        elif isinstance(recorded.event, PostReposted):
+            yield Item(repost_entry(recorded, recorded.event), recorded.sequence, recorded.recorded_at)
+
+
+def _edges(events: Iterable[Recorded], kind: type[Followed] | type[Unfollowed]) -> Sequence[Edge]:
+    return [
+        Edge(recorded.event.follower, recorded.event.followee, recorded.sequence)
+        for recorded in events
+        if isinstance(recorded.event, kind)
+    ]
+
+
 class _Folds:
     """The folds of home under given limits."""
 
     def __init__(self, limits: HomeLimits) -> None:
         self._limits = limits
 
-    def _entered(self, recorded: Recorded, entry: FeedEntry) -> Iterable[Operation]:
+    def _entered(self, entry: FeedEntry) -> Iterable[Operation]:
         yield Alter(AUTHOR_FEED, entry.item, _feed_fields(entry))
-        yield Deferred(partial(push, entry=entry, cause=_cause(recorded), limits=self._limits))
+        yield Deferred(self._settle)
+
+    async def _settle(self, documents: Documents, events: Sequence[Recorded]) -> None:
+        """Ends before beginnings: of an unfollow and a follow that comes after it, the later one stands."""
+        await end_pulls(documents, _edges(events, Unfollowed))
+        await push(documents, list(_entries(events)), self._limits)
+        await copy(documents, _edges(events, Followed), self._limits)
 
     def created(self, recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
         # A direct post is in nobody's feed.
         if event.visibility != DIRECT:
-            yield from self._entered(recorded, post_entry(recorded, event))
+            yield from self._entered(post_entry(recorded, event))
 
     def reposted(self, recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
-        yield from self._entered(recorded, repost_entry(recorded, event))
+        yield from self._entered(repost_entry(recorded, event))
 
     def deleted(self, _: Recorded, event: PostDeleted) -> Iterable[Operation]:
         yield Alter(AUTHOR_FEED, event.post, _GONE)
@@ -113,20 +122,12 @@ class _Folds:
             "reposts": event.reposts,
         }
         yield Alter(EDGES, edge, Change(set=fields))
-        yield Deferred(
-            partial(
-                copy,
-                follower=event.follower,
-                followee=event.followee,
-                cause=_cause(recorded),
-                limits=self._limits,
-            )
-        )
+        yield Deferred(self._settle)
 
-    def unfollowed(self, recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
+    def unfollowed(self, _: Recorded, event: Unfollowed) -> Iterable[Operation]:
         edge = follow_id(event.follower, event.followee)
         yield Alter(EDGES, edge, Change(set={"active": False}, unset=("key",)))
-        yield Deferred(partial(end_pull, follower=event.follower, followee=event.followee, cause=_cause(recorded)))
+        yield Deferred(self._settle)
 
 
 def home_family(limits: HomeLimits = DEFAULT_LIMITS) -> Family:

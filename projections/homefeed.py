@@ -13,6 +13,7 @@ import msgspec
 from projections.documents.port import After, Documents
 from projections.feeds import FeedEntry, following_ids, merged_entries
 from projections.keys import BOTTOM
+from projections.latches import pulled_authors
 from projections.paging import Item, Page, Window, bounded
 from projections.posts import get_posts
 from projections.rules import FeedItem, show_item, worth_reading
@@ -23,7 +24,6 @@ from projections.timelines import (
     Timeline,
     build,
     get_timelines,
-    pulled_authors,
     timeline_entries,
     touch,
 )

@@ -1,4 +1,4 @@
-"""The cached part of home: timelines of active people, with one row per item, and which edges are merged at read instead of pushed.
+"""The cached part of home: timelines of active people, with one row per item.
 
 A live timeline's promise: every item with a key >= floor of a pushed author whom the owner follows has a row, or will when the checkpoint has
 passed it. Rows beyond that are allowed, read rules decide. Three orders keep it, whoever comes second sees the other:
@@ -13,17 +13,13 @@ build. A floor only rises within an epoch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import msgspec
 
 from projections.documents.port import After, Collection, Documents, Fidelity, Index, Row, Shape
 from projections.feeds import (
-    FOLLOWS_READ,
     FeedEntry,
     as_entry,
-    author_entries,
-    followers_of,
     following_ids,
     merged_entries,
 )
@@ -31,8 +27,6 @@ from projections.keys import BOTTOM
 
 TIMELINES = Collection("home", "timelines", Shape.STATE, Fidelity.CACHE)
 TIMELINE_ROWS = Collection("home", "timeline_rows", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "key"),))
-LATCHES = Collection("home", "latches", Shape.STATE, Fidelity.CACHE)
-PULLS = Collection("home", "pulls", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "author"),))
 
 SECOND = 1_000_000
 
@@ -55,13 +49,6 @@ class HomeLimits:
 DEFAULT_LIMITS = HomeLimits()
 
 
-class Cause(msgspec.Struct, frozen=True):
-    """Of the event behind a deferred operation: its sequence, and when it was recorded (microseconds)."""
-
-    sequence: int
-    now: int
-
-
 class Timeline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``ready`` once its builder has put what stood above ``floor``; not ``live``: dropped, only its epoch counts."""
 
@@ -75,16 +62,8 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     touched_at: int = 0
 
 
-class _Latch(msgspec.Struct, frozen=True):
-    """``done``: every edge of the author that stood at the sweep has its row in ``pulls``."""
-
-    author: str
-    done: bool
-
-
-def _row(timeline: Timeline, entry: FeedEntry) -> Row:
-    fields = {"owner": timeline.owner, **msgspec.to_builtins(entry)}
-    return Row(f"{timeline.owner}-{entry.key}", timeline.epoch, fields)
+def row_id(timeline: Timeline, entry: FeedEntry) -> str:
+    return f"{timeline.owner}-{entry.key}"
 
 
 async def get_timelines(documents: Documents, owners: Sequence[str]) -> Mapping[str, Timeline]:
@@ -112,42 +91,9 @@ async def _update(documents: Documents, timeline: Timeline, **changes: str | int
     return False
 
 
-async def push(documents: Documents, entry: FeedEntry, cause: Cause, limits: HomeLimits) -> None:
-    """Into the timelines of the author and of all followers, in pages; only the author's own where the followers merge this author.
-
-    An author who turns out to have more than ``push_threshold`` followers is latched there and then, and this item merged as well.
-    """
-    latch = await _get_latch(documents, entry.author)
-    if latch is not None and latch.done:
-        await _push_to(documents, [entry.author], entry, cause.now, limits)
-        return
-    owners, pushed, after = [entry.author], 0, None
-    while True:
-        edges = await followers_of(documents, entry.author, after=after, limit=limits.step)
-        owners += [edge.follower for edge in edges]
-        await _push_to(documents, owners, entry, cause.now, limits)
-        pushed += len(edges)
-        if pushed > limits.push_threshold or len(edges) < limits.step:
-            break
-        owners, after = [], edges[-1].cursor
-    if pushed > limits.push_threshold or latch is not None:
-        await _latch(documents, entry.author, cause.sequence, limits)
-
-
-async def _push_to(documents: Documents, owners: Sequence[str], entry: FeedEntry, now: int, limits: HomeLimits) -> None:
-    timelines = [timeline for timeline in (await get_timelines(documents, owners)).values() if timeline.live]
-    reached = [timeline for timeline in timelines if entry.key >= timeline.floor]
-    if reached:
-        await documents.put(TIMELINE_ROWS, [_row(timeline, entry) for timeline in reached])
-    for timeline in timelines:
-        # After the row is there: the owner may come back at this very moment. ``now`` is the event's own time, so that a worker that is catching up
-        # drops nobody who was active then.
-        if timeline.touched_at < now - limits.active:
-            await drop(documents, timeline, limits)
-    for timeline in reached:
-        # Each push looks at some timelines only, by turns: counting costs more than a row.
-        if crc32(f"{timeline.owner}{entry.key}".encode()) % limits.trim_every == 0:
-            await trim(documents, timeline, limits)
+async def raise_floor(documents: Documents, timeline: Timeline, floor: str) -> bool:
+    """False where the timeline is gone or another's."""
+    return await _update(documents, timeline, floor=floor)
 
 
 async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> None:
@@ -160,7 +106,7 @@ async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> 
         # It was dropped meanwhile.
         return
     floor = str(rows[-1].sort)
-    if await _update(documents, timeline, floor=floor):
+    if await raise_floor(documents, timeline, floor):
         await _remove_rows(documents, timeline, floor, limits)
 
 
@@ -179,26 +125,11 @@ async def _remove_rows(documents: Documents, timeline: Timeline, below: str, lim
         )
 
 
-async def copy(documents: Documents, follower: str, followee: str, cause: Cause, limits: HomeLimits) -> None:
-    """What a new follow brings: the author's items above the follower's floor; and the edge's pull, where the author is latched."""
-    if await _get_latch(documents, followee) is not None:
-        await _put_pulls(documents, followee, [follower], cause.sequence)
-    timeline = (await get_timelines(documents, [follower])).get(follower)
-    if timeline is None or not timeline.live:
-        return
-    found = await author_entries(documents, followee, replies=True, after=None, limit=limits.kept + 1)
-    entries = [entry for entry in found if entry.key >= timeline.floor]
-    if len(entries) > limits.kept:
-        # A prolific author does not fit above this floor: it rises first, and the promise holds.
-        entries = entries[: limits.kept]
-        await _update(documents, timeline, floor=entries[-1].key)
-    await _put_entries(documents, timeline, entries)
-    await trim(documents, timeline, limits)
-
-
-async def _put_entries(documents: Documents, timeline: Timeline, entries: Sequence[FeedEntry]) -> None:
-    if entries:
-        await documents.put(TIMELINE_ROWS, [_row(timeline, entry) for entry in entries])
+async def put_entries(documents: Documents, timeline: Timeline, entries: Sequence[FeedEntry]) -> None:
+    owner = {"owner": timeline.owner}
+    rows = [Row(row_id(timeline, entry), timeline.epoch, owner | msgspec.to_builtins(entry)) for entry in entries]
+    if rows:
+        await documents.put(TIMELINE_ROWS, rows)
 
 
 async def touch(documents: Documents, owner: str, now: int) -> None:
@@ -231,8 +162,8 @@ async def build(documents: Documents, owner: str, builder: str, now: int, limits
     entries = [entry for entry in found if entry.key >= claim.floor]
     if len(entries) > limits.kept:
         entries = entries[: limits.kept]
-        await _update(documents, claim, floor=entries[-1].key)
-    await _put_entries(documents, claim, entries)
+        await raise_floor(documents, claim, entries[-1].key)
+    await put_entries(documents, claim, entries)
     return await _update(documents, claim, ready=True)
 
 
@@ -247,47 +178,3 @@ async def timeline_entries(documents: Documents, owner: str, *, after: After | N
     at = After(after.sort, "") if after is not None else None
     found = await documents.page(TIMELINE_ROWS, "by_owner", [owner], after=at, limit=limit, reverse=True)
     return [as_entry(row.fields) for row in found]
-
-
-async def _get_latch(documents: Documents, author: str) -> _Latch | None:
-    document = (await documents.get(LATCHES, [author])).get(author)
-    return msgspec.convert(document, _Latch) if document is not None else None
-
-
-async def _latch(documents: Documents, author: str, sequence: int, limits: HomeLimits) -> None:
-    """Turns an author from push to merge for good. The latch is written before the sweep reads edges, and a follow writes its edge before it
-    reads the latch: no edge is missed. Only when all have their pull does pushing end."""
-    begun = msgspec.to_builtins(_Latch(author=author, done=False))
-    await documents.put_if(LATCHES, author, None, begun)
-    after = None
-    while True:
-        edges = await followers_of(documents, author, after=after, limit=limits.step)
-        await _put_pulls(documents, author, [edge.follower for edge in edges], sequence)
-        if len(edges) < limits.step:
-            break
-        after = edges[-1].cursor
-    await documents.put_if(LATCHES, author, begun, msgspec.to_builtins(_Latch(author=author, done=True)))
-
-
-async def _put_pulls(documents: Documents, author: str, owners: Sequence[str], sequence: int) -> None:
-    # An author's posts and follows share a shard: the later event decides.
-    if owners:
-        await documents.put(
-            PULLS, [Row(_pull_id(owner, author), sequence, {"owner": owner, "author": author}) for owner in owners]
-        )
-
-
-async def end_pull(documents: Documents, follower: str, followee: str, cause: Cause) -> None:
-    """After an unfollow: a row without its owner is in no index, and no earlier event brings it back."""
-    if await _get_latch(documents, followee) is not None:
-        await documents.put(PULLS, [Row(_pull_id(follower, followee), cause.sequence, {"author": followee})])
-
-
-def _pull_id(owner: str, author: str) -> str:
-    return f"{owner}-{author}"
-
-
-async def pulled_authors(documents: Documents, owner: str) -> Sequence[str]:
-    """Those whose items are merged into the owner's home at read; one find."""
-    found = await documents.page(PULLS, "by_owner", [owner], limit=FOLLOWS_READ)
-    return [str(row.sort) for row in found]

@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from domain.envelope import Recorded
 from domain.errors import UnavailableError
 from projections.documents.port import Documents
-from projections.folding import Family
+from projections.folding import Deferred, Family
 from projections.runtime.backoff import passing
 from projections.runtime.batches import Batch, fold_batch
 from projections.runtime.deadletters import Letter, Parking, Stage
@@ -22,8 +22,8 @@ OPERATIONS: Final = 2000
 """What ends a batch."""
 STEP: Final = 1000
 """Documents or rows that one call to the store writes at most."""
-TOGETHER: Final = 16
-"""Deferred operations of a batch that run at once: most of their time is waiting for the store."""
+TOGETHER: Final = 64
+"""Events whose deferred work is done at once: what it reads is read for all of them in one find."""
 TRIES: Final = 3
 """Before what a store refuses is held to be the event's fault."""
 
@@ -36,6 +36,18 @@ def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
 def event_fault(error: BaseException) -> bool:
     """Whether an error may be the event's own: not where the store is out of reach, the lease lost, the family halted, or memory short."""
     return passing(error) and not isinstance(error, UnavailableError | MemoryError)
+
+
+async def run_deferred(documents: Documents, some: Sequence[tuple[Recorded, Deferred]]) -> None:
+    """Does what events have deferred, one kind of work beside the other. All of it has ended when this returns or raises."""
+    asked: defaultdict[Deferred, list[Recorded]] = defaultdict(list)
+    for recorded, deferred in some:
+        asked[deferred].append(recorded)
+    # In any order, as other shards' run among them: each reads what is durable and writes what is idempotent.
+    runs = (deferred.run(documents, events) for deferred, events in asked.items())
+    for end in await asyncio.gather(*runs, return_exceptions=True):
+        if isinstance(end, BaseException):
+            raise end
 
 
 class Slots:
@@ -109,13 +121,7 @@ class Folding:
         async with self._slots.slow(self.name):
             for some in steps(batch.deferred, TOGETHER):
                 self._ensure()
-                # In any order, as other shards' run among them: each reads what is durable and writes what is idempotent.
-                ends = await asyncio.gather(
-                    *(deferred.run(self._documents) for _, deferred in some), return_exceptions=True
-                )
-                for end in ends:
-                    if isinstance(end, BaseException):
-                        raise end
+                await run_deferred(self._documents, some)
 
     async def _take_alone(self, recorded: Recorded, parking: Parking) -> None:
         """Some event of a batch made the store refuse: each goes alone, and the one that is refused again is parked."""

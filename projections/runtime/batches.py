@@ -12,7 +12,7 @@ from projections.folding import Alter, Deferred, Family, Operation, Put
 from projections.runtime.deadletters import Letter, Stage
 from projections.runtime.faults import describe
 
-DEFERRED_WEIGHT: Final = 64
+DEFERRED_WEIGHT: Final = 16
 """A deferred operation is bounded but may write many rows: it counts as so many operations."""
 
 PutRows = Mapping[Collection, Sequence[Row]]

@@ -14,6 +14,7 @@ from projections.folding import Family
 from projections.home import home_family
 from projections.homefeed import HomePage, home_page, tend_home
 from projections.paging import Page, Window
+from projections.runtime.applying import run_deferred
 from projections.runtime.batches import fold_batch
 from projections.timelines import HomeLimits
 from tests.contract.families_history import SHARDS
@@ -48,8 +49,7 @@ async def fold(documents: Documents, family: Family, events: Sequence[Recorded])
             await documents.apply(collection, docs)
         for collection, rows in batch.rows.items():
             await documents.put(collection, rows)
-        for _, deferred in batch.deferred:
-            await deferred.run(documents)
+        await run_deferred(documents, batch.deferred)
         events = events[batch.events :]
 
 

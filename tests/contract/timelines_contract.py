@@ -3,8 +3,9 @@
 from contextlib import suppress
 
 from projections.homefeed import home_page
+from projections.latches import pulled_authors
 from projections.paging import Window
-from projections.timelines import HomeLimits, build, drop, pulled_authors, timeline_entries, touch
+from projections.timelines import HomeLimits, build, drop, timeline_entries, touch
 from tests.contract.families_kit import LARGE_PUSH, SMALL, Crash, Interrupted, OpenStore, collections_of, with_home
 from tests.contract.families_oracle import Oracle
 from tests.contract.home_races_kit import Scene, ada_posts, bob_follows_two, bob_reads_two

@@ -1,7 +1,7 @@
 """A runner and its one consumer, turn by turn, on both stores: what is applied, what is parked, and what halts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -224,7 +224,7 @@ async def test_an_event_that_the_store_refuses_is_found_in_its_batch_and_parked_
 
 def seeing_family(work: Callable[[Documents, Recorded], Awaitable[None]]) -> Family:
     def fold(recorded: Recorded, event: PostLiked) -> list[Operation]:
-        async def run(documents: Documents) -> None:
+        async def run(documents: Documents, _: Sequence[Recorded]) -> None:
             await work(documents, recorded)
 
         return [Deferred(run), Alter(SEEN, event.post, Change(inc={"likes": 1}))]

@@ -175,7 +175,7 @@ def gauge(name: str, family: str, shard: int) -> float | None:
 async def test_metrics_tell_of_the_shards_that_are_held(log: EventLog, documents: Documents, start: Start) -> None:
     begun, end = asyncio.Event(), asyncio.Event()
 
-    async def hold(_: Documents) -> None:
+    async def hold(_: Documents, __: Sequence[Recorded]) -> None:
         begun.set()
         await end.wait()
 
@@ -272,7 +272,7 @@ async def test_a_fan_out_that_takes_for_ever_delays_no_other_family(
 ) -> None:
     begun, end = asyncio.Event(), asyncio.Event()
 
-    async def fan_out(_: Documents) -> None:
+    async def fan_out(_: Documents, __: Sequence[Recorded]) -> None:
         begun.set()
         await end.wait()
 
@@ -294,7 +294,7 @@ async def test_a_fan_out_that_takes_for_ever_delays_no_other_family(
 async def test_what_follows_does_not_overtake(log: EventLog, documents: Documents, start: Start) -> None:
     begun, end = asyncio.Event(), asyncio.Event()
 
-    async def hold(_: Documents) -> None:
+    async def hold(_: Documents, __: Sequence[Recorded]) -> None:
         begun.set()
         await end.wait()
 

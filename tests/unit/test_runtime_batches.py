@@ -1,5 +1,6 @@
 """Batches: grouping, cutting, and what becomes of an event that does not fold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -38,7 +39,7 @@ def sequences(*positions: int) -> list[int]:
     return [recorded(position).sequence for position in positions]
 
 
-async def nothing(_: Documents) -> None: ...
+async def nothing(_: Documents, __: Sequence[Recorded]) -> None: ...
 
 
 def family(*, poison: frozenset[str] = frozenset(), unknown: frozenset[str] = frozenset()) -> Family:
