@@ -7,7 +7,8 @@ TidingsError
 ├── OutcomeUnknownError     the command was sent and may have been applied: ask commandStatus
 └── LogError                the log itself cannot be trusted or read: fatal for what met it
     ├── UnknownEventError   a type or schema version newer than this program
-    └── CorruptStreamError  two events of one version, or a gap
+    ├── CorruptStreamError  two events of one version, or a gap
+    └── TransferError       an export or import that cannot go on: a file that is damaged, foreign or in the way
 """
 
 from collections.abc import Sequence
@@ -93,3 +94,7 @@ class UnknownEventError(LogError):
 
 class CorruptStreamError(LogError):
     code = "CORRUPT_STREAM"
+
+
+class TransferError(LogError):
+    code = "TRANSFER"
