@@ -268,6 +268,12 @@ class PostPrivate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     media: tuple[Media, ...] = ()
 
 
+class EditPrivate(PostPrivate, frozen=True, kw_only=True, omit_defaults=True):
+    """``before``: what was replaced."""
+
+    before: PostPrivate | None = None
+
+
 @event("post.created")
 class PostCreated(Event, frozen=True, kw_only=True):
     """``root`` is the first post of the thread (the post itself where it starts one), ``ancestors`` those that it hangs on, the nearest last and at most
@@ -292,7 +298,8 @@ class PostCreated(Event, frozen=True, kw_only=True):
 
 @event("post.edited")
 class PostEdited(Event, frozen=True, kw_only=True):
-    """Carries the whole new content. ``sort_at`` is the post's own; ``tags_removed`` are those it no longer has."""
+    """Carries the whole new content, and what it replaces: ``private.before``, written at ``before_at``. ``sort_at`` is the post's own; ``tags_removed``
+    are those it no longer has."""
 
     post: str
     author: str
@@ -305,7 +312,8 @@ class PostEdited(Event, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     media: int = 0
-    private: PostPrivate | None = None
+    before_at: int = 0
+    private: EditPrivate | None = None
 
 
 @event("post.deleted")

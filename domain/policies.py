@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from domain.commands import Command, ConfirmClaim
+from domain.commands import Command, ConfirmClaim, EndBlockersFollow
 from domain.envelope import Recorded
-from domain.events import AccountRegistered
+from domain.events import AccountBlocked, AccountRegistered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,15 @@ def confirm_email_claim(recorded: Recorded) -> Sequence[Command]:
     return ()
 
 
-POLICIES: Final = (Policy("confirm-email-claim", confirm_email_claim),)
+def end_blockers_follow(recorded: Recorded) -> Sequence[Command]:
+    """Who blocks somebody follows them no more; that follow is filed under the other."""
+    match recorded.event:
+        case AccountBlocked() as e:
+            return (EndBlockersFollow(follower=e.actor, followee=e.target, block=recorded.event_id),)
+    return ()
+
+
+POLICIES: Final = (
+    Policy("confirm-email-claim", confirm_email_claim),
+    Policy("end-blockers-follow", end_blockers_follow),
+)

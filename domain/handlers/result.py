@@ -39,6 +39,14 @@ def require_id(value: str, what: str, field: str) -> str:
     return value
 
 
+def require_other(context: Context, user: str, deed: str) -> tuple[str, str]:
+    """The actor, and the id of somebody else: INVALID for oneself, to whom nobody can do the ``deed``."""
+    actor = require_actor(context)
+    if require_id(user, "user", "userId") == actor:
+        raise refuse(Code.INVALID, f"Nobody can {deed} themselves.", "userId")
+    return actor, user
+
+
 def key_problems(key: str | None, context: Context) -> list[Problem]:
     """What is wrong with an idempotency key, where there is one."""
     limit = context.limits.idempotency_key_bytes
