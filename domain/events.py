@@ -262,16 +262,16 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blurhash: str = ""
 
 
-class PostPrivate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PostContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     content_warning: str = ""
     media: tuple[Media, ...] = ()
 
 
-class EditPrivate(PostPrivate, frozen=True, kw_only=True, omit_defaults=True):
-    """``before``: what was replaced."""
+class PostPrivate(PostContent, frozen=True, kw_only=True, omit_defaults=True):
+    """``before``: of an edit, what it replaced."""
 
-    before: PostPrivate | None = None
+    before: PostContent | None = None
 
 
 @event("post.created")
@@ -298,8 +298,8 @@ class PostCreated(Event, frozen=True, kw_only=True):
 
 @event("post.edited")
 class PostEdited(Event, frozen=True, kw_only=True):
-    """Carries the whole new content, and what it replaces: ``private.before``, written at ``before_at``. ``sort_at`` is the post's own; ``tags_removed``
-    are those it no longer has."""
+    """Carries the whole new content, and what it replaces: ``private.before`` with ``before_facets``, written at ``before_at``. ``sort_at`` is the post's
+    own; ``tags_removed`` are those it no longer has."""
 
     post: str
     author: str
@@ -313,7 +313,8 @@ class PostEdited(Event, frozen=True, kw_only=True):
     tags_removed: tuple[str, ...] = ()
     media: int = 0
     before_at: int = 0
-    private: EditPrivate | None = None
+    before_facets: tuple[Facet, ...] = ()
+    private: PostPrivate | None = None
 
 
 @event("post.deleted")

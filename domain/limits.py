@@ -15,6 +15,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     alt_graphemes: int = 1_500
     alt_bytes: int = 10_000
     pins: int = 5
+    edits: int = 100
     restore_window: int = 30 * 86_400
     ancestors: int = 40
     display_name_graphemes: int = 40

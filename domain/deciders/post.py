@@ -4,11 +4,12 @@ import msgspec
 
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
-from domain.events import Facet, PostCreated, PostDeleted, PostEdited, PostPrivate, PostRestored
+from domain.events import Facet, PostContent, PostCreated, PostDeleted, PostEdited, PostPrivate, PostRestored
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` is empty before creation. A deleted post keeps what it was, to be restored; ``deleted_at`` is 0 while it stands."""
+    """``id`` is empty before creation. ``written_at`` is when it got its present content. A deleted post keeps what it was, to be
+    restored; ``deleted_at`` is 0 while it stands. Times are in microseconds."""
 
     id: str = ""
     author: str = ""
@@ -26,6 +27,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     media: int = 0
     private: PostPrivate | None = None
     sort_at: int = 0
+    written_at: int = 0
     revision: int = 0
     deleted_at: int = 0
     input_hmac: str | None = None
@@ -60,6 +62,7 @@ def evolve(state: Post, recorded: Recorded) -> Post:
                 media=e.media,
                 private=e.private,
                 sort_at=recorded.sort_at,
+                written_at=recorded.sort_at,
                 revision=1,
                 input_hmac=recorded.metadata.input_hmac,
             )
@@ -71,7 +74,8 @@ def evolve(state: Post, recorded: Recorded) -> Post:
                 tags=e.tags,
                 mentions=e.mentions,
                 media=e.media,
-                private=e.private,
+                private=None if e.private is None else msgspec.structs.replace(e.private, before=None),
+                written_at=recorded.sort_at,
                 revision=e.revision,
             )
         case PostDeleted():
@@ -108,8 +112,8 @@ def create(state: Post, created: PostCreated, input_hmac: str | None) -> tuple[P
     return (created,)
 
 
-def edit(state: Post, actor: str, edited: PostEdited) -> tuple[PostEdited, ...]:
-    """``edited`` has the new content; what the post knows itself is filled in. An edit that changes nothing is none."""
+def edit(state: Post, actor: str, edited: PostEdited, most: int) -> tuple[PostEdited, ...]:
+    """``edited`` has the new content; what the post knows itself is filled in. An edit that changes nothing is none; LIMIT_REACHED after ``most`` edits."""
     require_own(state, actor)
     if (state.private, state.language, state.tags, state.mentions) == (
         edited.private,
@@ -118,9 +122,19 @@ def edit(state: Post, actor: str, edited: PostEdited) -> tuple[PostEdited, ...]:
         edited.mentions,
     ):
         return ()
+    if state.revision > most:
+        raise refuse(Code.LIMIT_REACHED, f"A post can be edited {most} times.", "postId")
+    private = edited.private
+    if private is not None and state.private is not None:
+        was = state.private
+        before = PostContent(text=was.text, content_warning=was.content_warning, media=was.media)
+        private = msgspec.structs.replace(private, before=before)
     return (
         msgspec.structs.replace(
             edited,
+            private=private,
+            before_at=state.written_at,
+            before_facets=state.facets,
             visibility=state.visibility,
             sort_at=state.sort_at,
             revision=state.revision + 1,

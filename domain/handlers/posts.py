@@ -131,7 +131,7 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
             media=len(content.media),
             private=content.private,
         )
-        events = posts.edit(state, actor, edited)
+        events = posts.edit(state, actor, edited, context.limits.edits)
         apart.require_none(view, "text", of=set(edited.mentions) - set(state.mentions))
         return context.drafts(stream, events)
 

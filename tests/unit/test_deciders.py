@@ -13,6 +13,7 @@ from domain.events import (
     ClaimReleased,
     ClaimVoided,
     Followed,
+    PostContent,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -126,9 +127,16 @@ EDITED = PostEdited(
 
 
 def test_an_edit_says_which_tags_went() -> None:
-    expected = msgspec.structs.replace(EDITED, sort_at=1_000, revision=2, tags_removed=("old",))
-    given("post", CREATED).when(lambda s: post.edit(s, "ada", EDITED)).then(expected)
-    given("post", CREATED, expected).when(lambda s: post.edit(s, "ada", EDITED)).then()
+    expected = msgspec.structs.replace(
+        EDITED,
+        sort_at=1_000,
+        revision=2,
+        tags_removed=("old",),
+        before_at=1_000,
+        private=PostPrivate(text="#kept #new", before=PostContent(text="#old #kept")),
+    )
+    given("post", CREATED).when(lambda s: post.edit(s, "ada", EDITED, 100)).then(expected)
+    given("post", CREATED, expected).when(lambda s: post.edit(s, "ada", EDITED, 100)).then()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,7 @@ def test_an_edit_says_which_tags_went() -> None:
     ],
 )
 def test_only_its_author_edits_a_post_that_stands(events: tuple[PostCreated, ...], actor: str, code: Code) -> None:
-    given("post", *events).when(lambda s: post.edit(s, actor, EDITED)).refused(code)
+    given("post", *events).when(lambda s: post.edit(s, actor, EDITED, 100)).refused(code)
 
 
 def test_a_delete_happens_once() -> None:
