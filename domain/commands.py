@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.events import Media
+from domain.events import Media, ProfileField
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +20,11 @@ class RegisterAccount(Command, frozen=True, kw_only=True):
 
 
 class OpenSession(Command, frozen=True, kw_only=True):
+    """``user_agent``: what the client calls itself."""
+
     account: str
     token_hash: str
+    user_agent: str = ""
 
 
 class RefreshSession(Command, frozen=True, kw_only=True):
@@ -32,6 +35,53 @@ class RefreshSession(Command, frozen=True, kw_only=True):
 
 class SignOut(Command, frozen=True, kw_only=True):
     session: str
+
+
+class RevokeSession(Command, frozen=True, kw_only=True):
+    session: str
+
+
+class EndOtherSessions(Command, frozen=True, kw_only=True):
+    """``kept`` is the session that asks."""
+
+    kept: str
+
+
+class ChangeHandle(Command, frozen=True, kw_only=True):
+    handle: str
+
+
+class ChangePassword(Command, frozen=True, kw_only=True):
+    """``verified`` is the hash that the old password was seen to fit, ``kept`` the session that asks."""
+
+    password_hash: str
+    verified: str
+    kept: str
+
+
+class UpdateProfile(Command, frozen=True, kw_only=True):
+    """None leaves as it is, an empty text takes away."""
+
+    display_name: str | None = None
+    bio: str | None = None
+    fields: tuple[ProfileField, ...] | None = None
+    avatar: str | None = None
+    banner: str | None = None
+    locked: bool | None = None
+
+
+class DeactivateAccount(Command, frozen=True, kw_only=True):
+    pass
+
+
+class ReactivateAccount(Command, frozen=True, kw_only=True):
+    pass
+
+
+class DeleteAccount(Command, frozen=True, kw_only=True):
+    """``verified``: see ChangePassword."""
+
+    verified: str
 
 
 class CreatePost(Command, frozen=True, kw_only=True):
@@ -160,3 +210,34 @@ class ConfirmClaim(Command, frozen=True, kw_only=True):
     claim_stream: str
     owner: str
     claim_id: str
+
+
+class ReleaseClaim(Command, frozen=True, kw_only=True):
+    """A reactor's: the owner gave the claim up at ``given_up_at`` (microseconds); a name that ``rests`` is not free at once."""
+
+    claim_stream: str
+    owner: str
+    claim_id: str
+    given_up_at: int
+    rests: bool
+
+
+class EndSession(Command, frozen=True, kw_only=True):
+    """A reactor's: the account's sessions ended together."""
+
+    session: str
+    account: str
+    reason: str
+
+
+class Withdraw(Command, frozen=True, kw_only=True):
+    """A reactor's: takes back what a deleted account did in one stream."""
+
+    account: str
+    stream: str
+
+
+class ForgetSubject(Command, frozen=True, kw_only=True):
+    """A reactor's, and its last: destroys a deleted account's key."""
+
+    account: str

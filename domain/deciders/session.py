@@ -2,13 +2,17 @@
 
 import msgspec
 
+from domain.deciders.account import Account
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
 from domain.events import SessionOpened, SessionRefreshed, SessionRevoked
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """``opened`` is the sequence at which it was: what ends an account's sessions together compares with it."""
+
     account: str = ""
+    opened: int = 0
     token_hash: str = ""
     expires_at: int = 0
     revoked: bool = False
@@ -18,7 +22,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def evolve(state: Session, recorded: Recorded) -> Session:
     match recorded.event:
         case SessionOpened() as e:
-            return Session(account=e.account, token_hash=e.token_hash, expires_at=e.expires_at)
+            return Session(
+                account=e.account, opened=recorded.sequence, token_hash=e.token_hash, expires_at=e.expires_at
+            )
         case SessionRefreshed() as e:
             return msgspec.structs.replace(
                 state, token_hash=e.token_hash, expires_at=e.expires_at, rotated=state.rotated | {state.token_hash}
@@ -29,13 +35,13 @@ def evolve(state: Session, recorded: Recorded) -> Session:
 
 
 def refresh(
-    state: Session, session: str, presented: str, token_hash: str, now: int, lifetime: int
+    state: Session, owner: Account, session: str, presented: str, token_hash: str, now: int, lifetime: int
 ) -> tuple[SessionRefreshed | SessionRevoked, ...]:
-    """Rotates, or revokes when a token that was rotated away is presented (the caller then answers UNAUTHENTICATED).
+    """Rotates, or revokes when a token that was rotated away is presented (the caller then answers UNAUTHENTICATED). ``owner`` is the session's account.
 
     UNAUTHENTICATED for an unknown, foreign or ended session, EXPIRED for one that is over.
     """
-    if not state.account or state.revoked:
+    if not is_open(state, owner, session):
         raise refuse(Code.UNAUTHENTICATED, "This session has ended; sign in again.", "refreshToken")
     if presented in state.rotated:
         return (SessionRevoked(session=session, account=state.account, reason="reuse"),)
@@ -46,7 +52,24 @@ def refresh(
     return (SessionRefreshed(session=session, account=state.account, token_hash=token_hash, expires_at=now + lifetime),)
 
 
+def is_open(state: Session, owner: Account, session: str) -> bool:
+    """Whether it was opened and has not ended, by itself or with others of its account."""
+    return bool(state.account) and not state.revoked and not owner.has_ended(session, state.opened)
+
+
 def sign_out(state: Session, session: str, account: str) -> tuple[SessionRevoked, ...]:
-    if state.account != account or state.revoked:
+    return end(state, session, "signed_out") if state.account == account else ()
+
+
+def revoke(state: Session, session: str, account: str) -> tuple[SessionRevoked, ...]:
+    """By its owner, from another session; NOT_FOUND for anybody else's. Ended already: nothing changes."""
+    if state.account != account:
+        raise refuse(Code.NOT_FOUND, "There is no such session.", "sessionId")
+    return end(state, session, "revoked")
+
+
+def end(state: Session, session: str, reason: str) -> tuple[SessionRevoked, ...]:
+    """Ends it once."""
+    if not state.account or state.revoked:
         return ()
-    return (SessionRevoked(session=session, account=account, reason="signed_out"),)
+    return (SessionRevoked(session=session, account=state.account, reason=reason),)

@@ -10,16 +10,28 @@ from typing import Any, Final
 from domain import commands
 from domain.commands import Command
 from domain.context import Context
-from domain.handlers import accounts, blocking, graph, pinning, posts, reactions
+from domain.handlers import accounts, blocking, claims, graph, leaving, pinning, posts, profiles, reactions, sessions
 from domain.handlers.result import Result
 from domain.log.port import EventLog
 
 HANDLERS: Final[Mapping[type[Command], Callable[[EventLog, Any, Context], Awaitable[Result]]]] = {
     commands.RegisterAccount: accounts.register_account,
-    commands.OpenSession: accounts.open_session,
-    commands.RefreshSession: accounts.refresh_session,
-    commands.SignOut: accounts.sign_out,
-    commands.ConfirmClaim: accounts.confirm_claim,
+    commands.OpenSession: sessions.open_session,
+    commands.RefreshSession: sessions.refresh_session,
+    commands.SignOut: sessions.sign_out,
+    commands.RevokeSession: sessions.revoke_session,
+    commands.EndOtherSessions: sessions.end_other_sessions,
+    commands.EndSession: sessions.end_session,
+    commands.ChangeHandle: profiles.change_handle,
+    commands.UpdateProfile: profiles.update_profile,
+    commands.ChangePassword: leaving.change_password,
+    commands.DeactivateAccount: leaving.deactivate_account,
+    commands.ReactivateAccount: leaving.reactivate_account,
+    commands.DeleteAccount: leaving.delete_account,
+    commands.Withdraw: leaving.withdraw,
+    commands.ForgetSubject: leaving.forget_subject,
+    commands.ConfirmClaim: claims.confirm_claim,
+    commands.ReleaseClaim: claims.release_claim,
     commands.CreatePost: posts.create_post,
     commands.EditPost: posts.edit_post,
     commands.DeletePost: posts.delete_post,

@@ -1,22 +1,22 @@
-"""Registration with its claims, and sessions."""
+"""Registration with its claims, and who is behind a name."""
 
 from dataclasses import dataclass, replace
 
-from domain.commands import ConfirmClaim, OpenSession, RefreshSession, RegisterAccount, SignOut
+from domain.commands import RegisterAccount
 from domain.context import Context
 from domain.deciders import account as accounts
 from domain.deciders import claim as claims
-from domain.deciders import session as sessions
 from domain.deciders.account import Account
 from domain.deciders.claim import Claim
-from domain.deciders.session import Session
-from domain.errors import Code, Problem, Refusal, refuse
-from domain.events import AccountPrivate, AccountRegistered, ClaimHeld, SessionOpened, SessionRevoked
-from domain.handlers.result import Result, confirm, key_problems, require_actor, require_id, shard, state_of
-from domain.ids import account_stream, claim_stream, is_id, session_stream, slot_of
+from domain.errors import Code, Refusal, refuse
+from domain.events import AccountPrivate, AccountRegistered, ClaimHeld
+from domain.handlers.claims import abandon, vacate
+from domain.handlers.profiles import display_name_problems
+from domain.handlers.result import Result, confirm, key_problems, shard, state_of
+from domain.ids import account_stream, claim_stream, slot_of
 from domain.log.port import Draft, EventLog, Execution, View
 from domain.names import email_problems, fold_email, fold_handle, handle_problems, handle_skeleton
-from domain.text import forbidden, graphemes, normalise
+from domain.text import normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,16 @@ async def register_account(log: EventLog, command: RegisterAccount, context: Con
     ``limits.claim_takeover`` seconds. DUPLICATE for a taken handle or address; IDEMPOTENCY_MISMATCH for other input under the same key.
     ``repeat``: the account stood already; the edge must then check the password before it opens a session.
     """
-    wanted = _check(command, context)
-    wanted, repeat = await _hold_email(log, wanted, context)
-    if repeat:
-        return Result(wanted.account, await confirm(log, account_stream(wanted.account), context), repeat=True)
+    wanted = await _unless_deleted(log, _check(command, context), context)
+    repeated = await _repeated(log, wanted, context)
+    if repeated is not None:
+        return repeated
+    in_place_of = await vacate(log, wanted.handle_claim, "handle", wanted.account, context)
+    wanted = await _hold_email(log, wanted, context)
     try:
-        outcome = await log.execute(_registration(log, wanted, context))
+        outcome = await log.execute(_registration(log, wanted, in_place_of, context))
     except Refusal:
-        await _release_email(log, wanted, context)
+        await abandon(log, wanted.email_claim, "email", wanted.account, wanted.holding, context)
         raise
     return Result(wanted.account, outcome, repeat=not outcome.events)
 
@@ -58,16 +60,7 @@ def _check(command: RegisterAccount, context: Context) -> _Registration:
     limits, namer = context.limits, context.namer
     handle, email, name = fold_handle(command.handle), fold_email(command.email), normalise(command.display_name)
     problems = handle_problems(handle, limits) + email_problems(email, limits)
-    if graphemes(name) > limits.display_name_graphemes or len(name.encode()) > limits.display_name_bytes:
-        problems.append(
-            Problem(
-                Code.TOO_LONG,
-                f"A display name has at most {limits.display_name_graphemes} characters.",
-                ("displayName",),
-            )
-        )
-    if forbidden(name) or "\n" in name:
-        problems.append(Problem(Code.INVALID, "A display name has no control characters.", ("displayName",)))
+    problems += display_name_problems(name, limits)
     problems += key_problems(command.idempotency_key, context)
     if problems:
         raise Refusal(problems)
@@ -92,67 +85,53 @@ def _check(command: RegisterAccount, context: Context) -> _Registration:
     )
 
 
-async def _hold_email(log: EventLog, wanted: _Registration, context: Context) -> tuple[_Registration, bool]:
-    """The registration with the account and holding that it shall use, and whether it had been completed before."""
+async def _unless_deleted(log: EventLog, wanted: _Registration, context: Context) -> _Registration:
+    """A deleted account's request makes another account when it is repeated: its id is not given twice."""
+    if wanted.request is not None and (await state_of(log, account_stream(wanted.account), Account)).deleted:
+        return replace(wanted, account=context.mint(slot_of(wanted.handle_claim)))
+    return wanted
+
+
+async def _repeated(log: EventLog, wanted: _Registration, context: Context) -> Result | None:
+    """The answer to a request that had been completed before."""
+    claim = await state_of(log, claim_stream(wanted.email_claim), Claim)
+    if wanted.request is None or claim.request != wanted.request:
+        return None
+    if claim.input_hmac != wanted.input_hmac:
+        raise refuse(Code.IDEMPOTENCY_MISMATCH, "This idempotency key was used with other input.", "idempotencyKey")
+    owner = await state_of(log, account_stream(claim.owner), Account)
+    if not owner.names(claim.claim_id):
+        return None
+    return Result(claim.owner, await confirm(log, account_stream(claim.owner), context), repeat=True)
+
+
+async def _hold_email(log: EventLog, wanted: _Registration, context: Context) -> _Registration:
+    """The registration with the account and holding that it shall use: those of an earlier try of the same request, where there was one."""
     stream = claim_stream(wanted.email_claim)
-    standing = await state_of(log, stream, Claim)
-    voided = ""
-    if standing.held:
-        owner = await state_of(log, account_stream(standing.owner), Account)
-        if wanted.request is not None and standing.request == wanted.request:
-            if standing.input_hmac != wanted.input_hmac:
-                raise refuse(
-                    Code.IDEMPOTENCY_MISMATCH, "This idempotency key was used with other input.", "idempotencyKey"
-                )
-            return _resumed(wanted, standing), owner.names(standing.claim_id)
-        if owner.names(standing.claim_id) or context.now - standing.held_at < context.limits.claim_takeover * 1_000_000:
-            raise accounts.taken("email")
-        await _void(log, standing, context)
-        voided = standing.claim_id
-    await _require_free_handle(log, wanted, context)
+    in_place_of = ""
+    if not _ours(await state_of(log, stream, Claim), wanted):
+        in_place_of = await vacate(log, wanted.email_claim, "email", wanted.account, context)
 
     def decide(view: View) -> tuple[Draft, ...]:
         state = view.state(stream, Claim)
-        if state.held and state.claim_id != voided:
-            if wanted.request is not None and state.request == wanted.request and state.input_hmac == wanted.input_hmac:
-                return ()
-            raise accounts.taken("email")
+        if _ours(state, wanted) and state.claim_id != in_place_of:
+            return ()
         held = ClaimHeld(kind="email", owner=wanted.account, claim_id=wanted.holding, request=wanted.request)
-        return context.drafts(stream, [held])
+        return context.drafts(stream, claims.hold(state, held, context.now, in_place_of))
 
     outcome = await log.execute(
         Execution(shard(log, wanted.email_claim), (stream,), decide, context.metadata(wanted.input_hmac))
     )
-    return _resumed(wanted, View(outcome.states).state(stream, Claim)), False
-
-
-async def _require_free_handle(log: EventLog, wanted: _Registration, context: Context) -> None:
-    """DUPLICATE for a taken handle, before anything is appended; one that is taken from here on is met where the account is recorded."""
-    stream = claim_stream(wanted.handle_claim)
-    if (await state_of(log, stream, Claim)).held:
-        outcome = await confirm(log, stream, context)
-        if View(outcome.states).state(stream, Claim).held:
-            raise accounts.taken("handle")
-
-
-def _resumed(wanted: _Registration, state: Claim) -> _Registration:
-    """Goes on with the account and the holding that the claim names, which an earlier try of the same request may have chosen."""
+    state = View(outcome.states).state(stream, Claim)
     return replace(wanted, account=state.owner, holding=state.claim_id)
 
 
-async def _void(log: EventLog, standing: Claim, context: Context) -> None:
-    """The fence on the owner's stream: from here on the slow registration can not name this claim any more."""
-    stream = account_stream(standing.owner)
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        return context.drafts(
-            stream, accounts.void_claim(view.state(stream, Account), standing.owner, standing.claim_id)
-        )
-
-    await log.execute(Execution(shard(log, standing.owner), (stream,), decide, context.metadata()))
+def _ours(state: Claim, wanted: _Registration) -> bool:
+    """Whether an earlier try of the same request holds the name."""
+    return wanted.request is not None and state.request == wanted.request and state.input_hmac == wanted.input_hmac
 
 
-def _registration(log: EventLog, wanted: _Registration, context: Context) -> Execution:
+def _registration(log: EventLog, wanted: _Registration, in_place_of: str, context: Context) -> Execution:
     handle_stream, stream = claim_stream(wanted.handle_claim), account_stream(wanted.account)
     holding = context.mint(slot_of(wanted.handle_claim))
 
@@ -170,10 +149,11 @@ def _registration(log: EventLog, wanted: _Registration, context: Context) -> Exe
             ),
         )
         events = accounts.register(view.state(stream, Account), registered)
-        if events and view.state(handle_stream, Claim).held:
-            raise accounts.taken("handle")
-        held = ClaimHeld(kind="handle", owner=wanted.account, claim_id=holding)
-        return context.drafts(handle_stream, [held]) + context.drafts(stream, events) if events else ()
+        if not events:
+            return ()
+        held = ClaimHeld(kind="handle", owner=wanted.account, claim_id=holding, confirmed=True)
+        taken = claims.hold(view.state(handle_stream, Claim), held, context.now, in_place_of)
+        return context.drafts(handle_stream, taken) + context.drafts(stream, events)
 
     # Not fresh even where the id is random: a slower try of the same claim may have been voided on this very stream.
     return Execution(
@@ -184,26 +164,6 @@ def _registration(log: EventLog, wanted: _Registration, context: Context) -> Exe
         subject=wanted.account,
         new_subject=True,
     )
-
-
-async def _release_email(log: EventLog, wanted: _Registration, context: Context) -> None:
-    stream = claim_stream(wanted.email_claim)
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        return context.drafts(stream, claims.release(view.state(stream, Claim), wanted.account, wanted.holding))
-
-    await log.execute(Execution(shard(log, wanted.email_claim), (stream,), decide, context.metadata()))
-
-
-async def confirm_claim(log: EventLog, command: ConfirmClaim, context: Context) -> Result:
-    """The reactor's step after a registration."""
-    stream = claim_stream(command.claim_stream)
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        return context.drafts(stream, claims.confirm(view.state(stream, Claim), command.owner, command.claim_id))
-
-    execution = Execution(shard(log, command.claim_stream), (stream,), decide, context.metadata())
-    return Result(command.owner, await log.execute(execution))
 
 
 async def find_account(log: EventLog, handle_or_email: str, context: Context) -> Account | None:
@@ -218,60 +178,7 @@ async def find_account(log: EventLog, handle_or_email: str, context: Context) ->
     if not claim.held:
         return None
     owner = await state_of(log, account_stream(claim.owner), Account)
-    if not owner.names(claim.claim_id) or owner.private is None:
+    if not owner.exists or not owner.names(claim.claim_id) or owner.private is None:
         return None
     # A look-alike of the handle finds the claim, but is not the handle.
     return owner if getattr(owner.private, kind) == name else None
-
-
-async def open_session(log: EventLog, command: OpenSession, context: Context) -> Result:
-    """The password was verified at the edge; the account is checked once more where the session is recorded."""
-    session = context.mint(slot_of(command.account))
-    stream, owner_stream = session_stream(session), account_stream(command.account)
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        accounts.require_active(view.state(owner_stream, Account))
-        expires = context.now + context.limits.session_lifetime * 1_000_000
-        opened = SessionOpened(
-            session=session, account=command.account, token_hash=command.token_hash, expires_at=expires
-        )
-        return context.drafts(stream, [opened])
-
-    execution = Execution(
-        shard(log, session), (stream, owner_stream), decide, context.metadata(), fresh=frozenset({stream})
-    )
-    return Result(session, await log.execute(execution))
-
-
-async def refresh_session(log: EventLog, command: RefreshSession, context: Context) -> Result:
-    """Rotates the refresh token. A token that was rotated before revokes the session and is UNAUTHENTICATED."""
-    if not is_id(command.session):
-        raise refuse(Code.UNAUTHENTICATED, "This is not a refresh token.", "refreshToken")
-    stream = session_stream(command.session)
-    lifetime = context.limits.session_lifetime * 1_000_000
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        state = view.state(stream, Session)
-        events = sessions.refresh(
-            state, command.session, command.presented_hash, command.token_hash, context.now, lifetime
-        )
-        return context.drafts(stream, events)
-
-    outcome = await log.execute(Execution(shard(log, command.session), (stream,), decide, context.metadata()))
-    if any(isinstance(recorded.event, SessionRevoked) for recorded in outcome.events):
-        raise refuse(
-            Code.UNAUTHENTICATED, "This refresh token was used before; the session has been ended.", "refreshToken"
-        )
-    return Result(command.session, outcome)
-
-
-async def sign_out(log: EventLog, command: SignOut, context: Context) -> Result:
-    """Ends a session of the actor's; ended already: nothing changes."""
-    actor = require_actor(context)
-    stream = session_stream(require_id(command.session, "session", "sessionId"))
-
-    def decide(view: View) -> tuple[Draft, ...]:
-        return context.drafts(stream, sessions.sign_out(view.state(stream, Session), command.session, actor))
-
-    outcome = await log.execute(Execution(shard(log, command.session), (stream,), decide, context.metadata()))
-    return Result(command.session, outcome)

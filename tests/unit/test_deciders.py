@@ -71,27 +71,30 @@ def test_only_the_holding_that_is_named_is_released() -> None:
     given("claim", HELD, released).when(lambda s: claim.release(s, "ada", "e1")).then()
 
 
+OWNER = account.Account(id="ada", standing=account.Standing.ACTIVE)
 OPENED = SessionOpened(session="s", account="ada", token_hash="one", expires_at=100)
 ROTATED = SessionRefreshed(session="s", account="ada", token_hash="two", expires_at=110)
 
 
 def test_a_refresh_rotates_the_token() -> None:
-    given("session", OPENED).when(lambda s: session.refresh(s, "s", "one", "two", 10, 100)).then(ROTATED)
+    given("session", OPENED).when(lambda s: session.refresh(s, OWNER, "s", "one", "two", 10, 100)).then(ROTATED)
 
 
 def test_a_rotated_token_that_comes_back_ends_the_session() -> None:
     revoked = SessionRevoked(session="s", account="ada", reason="reuse")
-    given("session", OPENED, ROTATED).when(lambda s: session.refresh(s, "s", "one", "three", 20, 100)).then(revoked)
-    given("session", OPENED, ROTATED, revoked).when(lambda s: session.refresh(s, "s", "two", "three", 20, 100)).refused(
-        Code.UNAUTHENTICATED
+    given("session", OPENED, ROTATED).when(lambda s: session.refresh(s, OWNER, "s", "one", "three", 20, 100)).then(
+        revoked
     )
+    given("session", OPENED, ROTATED, revoked).when(
+        lambda s: session.refresh(s, OWNER, "s", "two", "three", 20, 100)
+    ).refused(Code.UNAUTHENTICATED)
 
 
 @pytest.mark.parametrize(
     ("presented", "now", "code"), [("other", 10, Code.UNAUTHENTICATED), ("one", 100, Code.EXPIRED)]
 )
 def test_a_refresh_is_refused(presented: str, now: int, code: Code) -> None:
-    given("session", OPENED).when(lambda s: session.refresh(s, "s", presented, "two", now, 100)).refused(code)
+    given("session", OPENED).when(lambda s: session.refresh(s, OWNER, "s", presented, "two", now, 100)).refused(code)
 
 
 def test_only_the_owner_signs_out() -> None:
