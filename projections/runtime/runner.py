@@ -1,5 +1,6 @@
 """A runner carries one consumer (a family's folds, or a policy) through one shard: read, consume, checkpoint, for ever."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -16,10 +17,14 @@ from projections.runtime.leases import Tenure
 from projections.runtime.progress import Board
 from projections.runtime.tail import Tail
 
-EVENTS: Final = 256
-"""Events that one batch takes at most."""
+EVENTS: Final = 1_000
+"""Events that one batch takes at most: few where they trickle in, all of them where the consumer is behind."""
 
 _log = structlog.get_logger("tidings.runtime")
+
+
+def _sequence(recorded: Recorded) -> int:
+    return recorded.sequence
 
 
 class Consumer(Protocol):
@@ -88,7 +93,7 @@ class Runner:
             self._board.working(self._consumer.name, self._tail.shard, events[0].recorded_at)
             upto = await self._consumer.consume(events, self._parking)
             await self._save(upto)
-            metrics.EVENTS.labels(family=self._consumer.name).inc(sum(e.sequence <= upto for e in events))
+            metrics.EVENTS.labels(family=self._consumer.name).inc(bisect_right(events, upto, key=_sequence))
         finally:
             self.idle = True
 

@@ -1,5 +1,6 @@
-"""The tail of a shard: one task reads what is new and keeps the latest events for all consumers; who is further behind reads the log itself."""
+"""The tail of a shard: one task reads what is new and keeps the latest events for all consumers; those who are further behind share what they read."""
 
+import asyncio
 import time
 from bisect import bisect_right
 from collections import deque
@@ -19,6 +20,8 @@ from projections.runtime.pulse import Pulse
 WINDOW: Final = 4096
 """Events kept in memory a shard."""
 READ: Final = 512
+RUNS: Final = 4
+"""Runs of older events kept a shard, for consumers that catch up go through the same events at about the same time."""
 IDLE: Final = 1.0
 """Seconds that one look at a quiet shard lasts at most."""
 
@@ -54,6 +57,11 @@ def _sequence(recorded: Recorded) -> int:
     return recorded.sequence
 
 
+def _before(run: Sequence[Recorded]) -> int:
+    """The least sequence after which ``run`` is what comes next. A generation's first event follows whatever was last in the one before."""
+    return run[0].sequence - 1
+
+
 class Tail:
     """``seen`` is the newest sequence known; ``looked_at`` (monotonic seconds) when the log last answered."""
 
@@ -72,6 +80,8 @@ class Tail:
         self._log = log
         self._window: deque[Recorded] = deque(maxlen=window)
         self._floor = 0
+        self._runs: deque[Sequence[Recorded]] = deque(maxlen=RUNS)
+        self._reading = asyncio.Lock()
         self._idle = idle
         self._monotonic = monotonic
         self._failure: LogError | None = None
@@ -97,12 +107,22 @@ class Tail:
                 raise self._failure
             await self._pulse.wait()
         if after < self._floor:
-            events = await read_run(self._log, self.shard, after, limit)
-            if not events:
-                raise UnavailableError(f"shard {self.shard} has events after {after} that cannot be read yet")
-            return events
+            return await self._older(after, limit)
         start = bisect_right(self._window, after, key=_sequence)
         return tuple(islice(self._window, start, start + limit))
+
+    async def _older(self, after: int, limit: int) -> Sequence[Recorded]:
+        """Events below the window: of a run that another consumer has read, or of the log."""
+        async with self._reading:
+            for run in self._runs:
+                if _before(run) <= after < run[-1].sequence:
+                    start = bisect_right(run, after, key=_sequence)
+                    return run[start : start + limit]
+            events = await read_run(self._log, self.shard, after, max(limit, READ))
+            if not events:
+                raise UnavailableError(f"shard {self.shard} has events after {after} that cannot be read yet")
+            self._runs.append(events)
+            return events[:limit]
 
     def recorded_after(self, after: int) -> int:
         """The recordedAt of the event that follows ``after``, where the window has it, else 0."""

@@ -1,8 +1,10 @@
 """The connection to MongoDB: its settings, what its failures mean, and bulk writes that end in the state asked for or in an error."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -21,6 +23,7 @@ from pymongo.write_concern import WriteConcern
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from domain.errors import UnavailableError
+from projections.documents.mongo.novelty import Novelty
 
 R = TypeVar("R")
 
@@ -51,6 +54,14 @@ class _PlainInteger(TypeDecoder):
         return int(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """Of a bulk: the indexes of those that made their document, and how many left theirs as it was."""
+
+    inserted: AbstractSet[int]
+    untouched: int
+
+
 class Connection:
     """One client on one database. Writes are acknowledged by a majority, from its journals; reads go to the primary."""
 
@@ -66,6 +77,7 @@ class Connection:
             name = self._client.get_default_database(DEFAULT_DATABASE).name
         except (PyMongoError, ValueError) as error:
             raise UnavailableError(f"MongoDB's address {self.address} cannot be used: {error}") from error
+        self.novelty = Novelty()
         self._database: AsyncIOMotorDatabase[Stored] = self._client.get_database(
             name,
             codec_options=CodecOptions(type_registry=TypeRegistry([_PlainInteger()])),
@@ -102,20 +114,29 @@ class Connection:
                 return [documents[index] for index in _duplicates(error)]
         return []
 
-    async def upsert(self, name: str, updates: Sequence[UpdateOne]) -> None:
+    async def upsert(self, name: str, updates: Sequence[UpdateOne]) -> Upserted:
         """Guarded upserts by ``_id``. One that met another's insert is answered "duplicate key" and has *not* been applied: it is sent again."""
-        remaining = updates
+        remaining = list(range(len(updates)))
+        inserted: set[int] = set()
+        untouched = 0
 
         async def send() -> None:
-            nonlocal remaining
+            nonlocal remaining, untouched
             async with self.call():
                 try:
-                    await self.collection(name).bulk_write(remaining, ordered=False)
+                    answer = await self.collection(name).bulk_write([updates[n] for n in remaining], ordered=False)
+                    told: Mapping[str, Any] = answer.bulk_api_result
+                    duplicates: list[int] = []
                 except BulkWriteError as error:
-                    remaining = [remaining[index] for index in _duplicates(error)]
-                    raise DuplicateKeyError(f"{len(remaining)} upserts met an insert") from error
+                    told, duplicates = error.details, _duplicates(error)
+            inserted.update(remaining[upserted["index"]] for upserted in told["upserted"])
+            untouched += told["nMatched"] - told["nModified"]
+            remaining = [remaining[index] for index in duplicates]
+            if remaining:
+                raise DuplicateKeyError(f"{len(remaining)} upserts met an insert")
 
         await self.again_on_duplicate(send)
+        return Upserted(inserted, untouched)
 
     async def again_on_duplicate(self, send: Callable[[], Awaitable[R]]) -> R:
         """``send()``, repeated while two upserts of one ``_id`` meet; the document is there at the latest when the first one returns."""

@@ -28,8 +28,8 @@ class _Step(NamedTuple):
     touch: Touch
 
 
-def update_pipeline(doc: Doc) -> list[dict[str, Expression]]:
-    """The update of one document, which has at least one change."""
+def update_pipeline(doc: Doc, *, whole: bool = False) -> list[dict[str, Expression]]:
+    """The update of one document, which has at least one change. ``whole``: the short form, by which all of them take effect or none."""
     guard = f"${GUARDS}.{doc.shard}"
     steps = [
         _Step(position, touch) for position, changes in doc.changes for change in changes for touch in touches(change)
@@ -38,7 +38,7 @@ def update_pipeline(doc: Doc) -> list[dict[str, Expression]]:
     raised: dict[str, Expression] = {GUARDS: {"$mergeObjects": ["$" + GUARDS, {str(doc.shard): last}]}}
     everything = _Compiler(None).whole(steps, raised)
     # An absent guard is lower than any number in the order of values.
-    if first == last:
+    if whole or first == last:
         return [{"$replaceWith": _if({"$lt": [guard, first]}, everything, "$$ROOT")}]
     partly = _Compiler(guard).whole(steps, raised)
     branches: Expression = [

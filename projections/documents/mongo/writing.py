@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from projections.documents.changes import foreseen
 from projections.documents.mongo.connection import Connection, Stored
 from projections.documents.mongo.pipeline import GUARDS, update_pipeline
 from projections.documents.mongo.queries import order, range_filter
@@ -20,11 +21,33 @@ PARALLEL_STEPS: Final = 4
 
 
 async def apply(connection: Connection, name: str, docs: Sequence[Doc]) -> None:
+    """What is probably new is inserted as the changes make it. The rest, and what turns out to be there, goes by guarded upserts: first in the short
+    form, which takes all of a document's changes or none; only where some took none, in the form that tells which are due."""
+
     async def send(step: Sequence[Doc]) -> None:
-        updates = [UpdateOne({"_id": doc.id}, update_pipeline(doc), upsert=True) for doc in step]
-        await connection.upsert(name, updates)
+        new, known = connection.novelty.split(name, step)
+        if new:
+            there = {stored["_id"] for stored in await connection.insert(name, [_made(doc) for doc in new])}
+            connection.novelty.learn(name, new, [doc.id not in there for doc in new])
+            known += [doc for doc in new if doc.id in there]
+        if known:
+            await _upsert(connection, name, known)
 
     await _in_parallel(docs, send)
+
+
+def _made(doc: Doc) -> Stored:
+    """The document as it comes into being."""
+    return {"_id": doc.id, GUARDS: {str(doc.shard): doc.changes[-1][0]}, **foreseen({}, 0, doc)}
+
+
+async def _upsert(connection: Connection, name: str, docs: Sequence[Doc]) -> None:
+    updates = [UpdateOne({"_id": doc.id}, update_pipeline(doc, whole=True), upsert=True) for doc in docs]
+    written = await connection.upsert(name, updates)
+    connection.novelty.learn(name, docs, [index in written.inserted for index in range(len(docs))])
+    partly = [doc for doc in docs if len(doc.changes) > 1]
+    if written.untouched and partly:
+        await connection.upsert(name, [UpdateOne({"_id": doc.id}, update_pipeline(doc), upsert=True) for doc in partly])
 
 
 async def put(connection: Connection, name: str, rows: Sequence[Row]) -> None:
