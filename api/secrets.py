@@ -29,6 +29,8 @@ class Secrets:
 def load_secrets(settings: Settings) -> Secrets:
     """Secrets as set; embedded, those not set are made in DATA_DIR/secrets. SettingsError when one is missing or malformed."""
     master_key, *retired = _keys("MASTER_KEY", settings.master_key, settings)
+    if any(len(key) != KEY_BYTES for key in (master_key, *retired)):
+        raise SettingsError(f"MASTER_KEY: must be {KEY_BYTES} bytes, each")
     server_key, *others = _keys("SERVER_KEY", settings.server_key, settings)
     if others:
         raise SettingsError("SERVER_KEY: there is one, for as long as its log lives")

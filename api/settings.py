@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     )
     master_key: SecretStr | None = Field(
         None,
-        description="Wraps the keys of people's data: 32 bytes or more in base64 or hex; on Cassandra retired ones may follow, after commas. Made in DATA_DIR when embedded.",
+        description="Wraps the keys of people's data: 32 bytes in base64 or hex; retired ones may follow, after commas (`tidings secrets rotate-master`). Made in DATA_DIR when embedded.",
     )
     server_key: SecretStr | None = Field(
         None, description="Names claims and idempotent ids; fixed for a log's life. As MASTER_KEY."

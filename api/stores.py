@@ -13,6 +13,7 @@ from api.settings import Settings, SettingsError, sqlite_path, without_password
 from domain import deciders
 from domain.errors import LogError, UnavailableError
 from domain.ids import Namer
+from domain.log.archive import Archive
 from domain.log.port import EventLog
 from projections.documents.port import Collection, Documents
 from projections.families import ALL
@@ -37,6 +38,24 @@ async def open_log(settings: Settings, secrets: Secrets) -> EventLog:
         if address.startswith("sqlite:"):
             return await _open_sqlite_log(settings, secrets)
         return await _open_cassandra_log(settings, secrets)
+    except (UnavailableError, LogError, OSError) as error:
+        raise StoreError("LOG_URL", address, error) from error
+
+
+async def open_archive(settings: Settings, secrets: Secrets) -> Archive:
+    """The log at LOG_URL as a whole, for exports, imports and keys; an embedded one is made where there is none. Raises StoreError."""
+    address = settings.log_address
+    fingerprint = Namer(secrets.server_key).fingerprint()
+    try:
+        if address.startswith("sqlite:"):
+            from domain.log.sqlite.archive import open_sqlite_archive
+
+            path = sqlite_path(address)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return await open_sqlite_archive(path, server_key_fingerprint=fingerprint, shards=settings.shards)
+        from domain.log.cassandra.archive import open_cassandra_archive
+
+        return await open_cassandra_archive(*cassandra_address(address), server_key_fingerprint=fingerprint)
     except (UnavailableError, LogError, OSError) as error:
         raise StoreError("LOG_URL", address, error) from error
 
@@ -70,13 +89,12 @@ async def migrate(settings: Settings, secrets: Secrets) -> None:
 async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
     from domain.log.sqlite import open_sqlite_log
 
-    if secrets.retired_master_keys:
-        raise SettingsError("MASTER_KEY: a log in a file takes one key")
     path = sqlite_path(settings.log_address)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return await open_sqlite_log(
         path,
         master_key=secrets.master_key,
+        retired_master_keys=secrets.retired_master_keys,
         server_key_fingerprint=Namer(secrets.server_key).fingerprint(),
         aggregates=deciders,
         shards=settings.shards,

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import doctor, migrate, schema, secrets, seed, serve, status, work
+from api.cli import doctor, events, migrate, schema, secrets, seed, serve, status, work
 from api.server import PortError
 from api.settings import SettingsError
 from api.stores import StoreError
-from domain.errors import UnavailableError
+from domain.errors import LogError, Refusal, UnavailableError
 from projections.runtime import CheckpointError
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
@@ -20,6 +20,9 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     CheckpointError: 3,
     UnavailableError: 3,
     PortError: 4,
+    LogError: 1,
+    Refusal: 1,
+    FileNotFoundError: 1,
 }
 INTERRUPTED: Final = 130
 
@@ -37,6 +40,7 @@ app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(seed.seed)
 app.command()(secrets.secrets)
+app.add_typer(events.events)
 
 
 def main() -> None:

@@ -173,6 +173,10 @@ class Chain:
     def begin(self, header: bytes) -> None:
         self.last = self._mac(header)
 
+    def copy(self) -> "Chain":
+        """The chain as of the last mark."""
+        return Chain(self.key, self.last)
+
     def add(self, line: bytes) -> None:
         self._chunk.update(line)
 

@@ -77,6 +77,19 @@ class MasterKeys:
         head = _FORMAT + self._current
         return head + nonce + self._ciphers[self._current].encrypt(nonce, key, head + subject.encode())
 
+    def wraps(self, wrapped: bytes) -> bool:
+        """Whether the current master key has wrapped it."""
+        return wrapped[:_MASTER_ID_END] == _FORMAT + self._current
+
+    def opens(self, wrapped: bytes) -> bool:
+        """Whether the master key that has wrapped it is here, current or retired."""
+        return wrapped[:1] == _FORMAT and wrapped[1:_MASTER_ID_END] in self._ciphers
+
+    @staticmethod
+    def id_in(wrapped: bytes) -> str:
+        """The id of the master key that has wrapped it, in hex."""
+        return wrapped[1:_MASTER_ID_END].hex()
+
     def unwrap(self, subject: str, wrapped: bytes) -> bytes:
         """Raises LogError where the key was wrapped by a master key that is not here, or was tampered with."""
         head, body = wrapped[:_MASTER_ID_END], wrapped[_MASTER_ID_END:]

@@ -48,6 +48,7 @@ async def open_sqlite_log(
     master_key: bytes,
     server_key_fingerprint: str,
     aggregates: Aggregates,
+    retired_master_keys: Sequence[bytes] = (),
     shards: int = 8,
     segment_size: int = 8192,
     queue_limit: int = 4096,
@@ -61,7 +62,7 @@ async def open_sqlite_log(
     Raises LogError where the file holds another log: another SERVER_KEY, MASTER_KEY, number of shards or segment size.
     """
     file = Path(path)
-    keys = Keys(MasterKeys(master_key), KeyCache(monotonic))
+    keys = Keys(MasterKeys(master_key, retired_master_keys), KeyCache(monotonic))
 
     def begin() -> tuple[sqlite3.Connection, LogIdentity, Sequence[Tip]]:
         with translated(file):
