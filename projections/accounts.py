@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from domain.envelope import Recorded
-from domain.events import AccountRegistered, Followed, PostCreated, PostDeleted, Unfollowed
+from domain.events import AccountRegistered, Followed, PostCreated, PostDeleted, PostRestored, Unfollowed
 from projections.documents.port import Change, Collection, Document, Documents, Fidelity, Index, Shape, Value
 from projections.folding import Alter, Family, Operation, on
 
@@ -61,7 +61,7 @@ def _unfollowed(_: Recorded, event: Unfollowed) -> Iterable[Operation]:
     yield _count(event.follower, "following", -1)
 
 
-def _posted(_: Recorded, event: PostCreated) -> Iterable[Operation]:
+def _posted(_: Recorded, event: PostCreated | PostRestored) -> Iterable[Operation]:
     yield _count(event.author, "posts", 1)
 
 
@@ -78,6 +78,7 @@ FAMILY = Family(
             on(Followed, _followed),
             on(Unfollowed, _unfollowed),
             on(PostCreated, _posted),
+            on(PostRestored, _posted),
             on(PostDeleted, _post_deleted),
         )
     ),

@@ -20,7 +20,11 @@ AUTHOR_FEED = Collection(
     "author_feed",
     Shape.STATE,
     Fidelity.EXACT,
-    (Index("by_author", ("author",), "key"), Index("by_author_reply", ("author", "reply"), "key")),
+    (
+        Index("by_author", ("author",), "key"),
+        Index("by_author_reply", ("author", "reply"), "key"),
+        Index("by_author_media", ("author", "media"), "key"),
+    ),
 )
 
 FOLLOWS_READ = 8_000
@@ -43,7 +47,8 @@ class FollowEdge(msgspec.Struct, frozen=True, kw_only=True):
 class FeedEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What stands in a feed: ``author`` posted or reposted ``post``. ``item`` is the post's id, or {author}-{post} of a repost.
 
-    ``key`` is sort_key(time, item): a repost that is made again is the same item under another key.
+    ``key`` is sort_key(time, item): a repost that is made again is the same item under another key. ``media``: whether the post showed any when it was
+    written; a timeline's rows do not follow its edits.
     """
 
     author: str
@@ -53,6 +58,9 @@ class FeedEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     post_author: str
     reply: bool = False
     reply_to_author: str | None = None
+    quote: str | None = None
+    quote_author: str | None = None
+    media: bool = False
 
     @property
     def repost(self) -> bool:
@@ -103,6 +111,13 @@ async def follows_of(
     """Whom a person follows, newest first; one find."""
     found = await documents.page(EDGES, "following", [follower], after=after, limit=limit, reverse=reverse)
     return [msgspec.convert(row.fields, FollowEdge) for row in found]
+
+
+async def standing_follows(documents: Documents, pairs: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Those (follower, followee) of ``pairs`` that stand; one find, none for none."""
+    ids = {follow_id(*pair): pair for pair in pairs}
+    found = await documents.get(EDGES, list(ids)) if ids else {}
+    return frozenset(ids[id_] for id_, edge in found.items() if "key" in edge)
 
 
 async def following_ids(documents: Documents, follower: str) -> Sequence[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from domain.envelope import Recorded
-from domain.events import PostCreated, PostDeleted, PostEdited
+from domain.events import PostCreated, PostDeleted, PostEdited, PostRestored
 from projections.documents.port import After, Change, Collection, Documents, Fidelity, Index, Shape
 from projections.feeds import FeedEntry
 from projections.folding import Alter, Family, Operation, on
@@ -61,6 +61,12 @@ def _edited(_: Recorded, event: PostEdited) -> Iterable[Operation]:
             yield _shown(event.post, event.author, tag, event.sort_at)
 
 
+def _restored(_: Recorded, event: PostRestored) -> Iterable[Operation]:
+    if event.visibility == PUBLIC:
+        for tag in event.tags:
+            yield _shown(event.post, event.author, tag, event.sort_at)
+
+
 def _deleted(_: Recorded, event: PostDeleted) -> Iterable[Operation]:
     for tag in event.tags:
         yield _gone(event.post, tag)
@@ -69,7 +75,14 @@ def _deleted(_: Recorded, event: PostDeleted) -> Iterable[Operation]:
 FAMILY = Family(
     "hashtag_feed",
     (HASHTAG_POSTS,),
-    dict((on(PostCreated, _created), on(PostEdited, _edited), on(PostDeleted, _deleted))),
+    dict(
+        (
+            on(PostCreated, _created),
+            on(PostEdited, _edited),
+            on(PostRestored, _restored),
+            on(PostDeleted, _deleted),
+        )
+    ),
 )
 
 

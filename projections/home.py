@@ -8,7 +8,16 @@ A home shows the posts and reposts of those whom the viewer follows, and the vie
 from collections.abc import Iterable, Iterator, Sequence
 
 from domain.envelope import Recorded
-from domain.events import Followed, PostCreated, PostDeleted, PostReposted, RepostUndone, Unfollowed
+from domain.events import (
+    Followed,
+    PostCreated,
+    PostDeleted,
+    PostEdited,
+    PostReposted,
+    PostRestored,
+    RepostUndone,
+    Unfollowed,
+)
 from projections.documents.port import Change, Documents, Value
 from projections.feeds import AUTHOR_FEED, EDGES, FeedEntry, follow_id, repost_item
 from projections.folding import Alter, Deferred, Family, Operation, on
@@ -31,22 +40,30 @@ def _feed_fields(entry: FeedEntry) -> Change:
     }
     if entry.reply_to_author is not None:
         fields["replyToAuthor"] = entry.reply_to_author
+    if entry.quote is not None:
+        fields |= {"quote": entry.quote, "quoteAuthor": entry.quote_author}
+    if entry.media:
+        fields["media"] = True
     return Change(set=fields, unset=("gone",))
 
 
 _GONE = Change(set={"gone": True}, unset=("key",))
 
 
-def post_entry(recorded: Recorded, event: PostCreated) -> FeedEntry:
-    """A post in its author's feed."""
+def post_entry(recorded: Recorded, event: PostCreated | PostRestored) -> FeedEntry:
+    """A post in its author's feed: a restored one where it was."""
+    at = event.sort_at if isinstance(event, PostRestored) else recorded.sort_at
     return FeedEntry(
         author=event.author,
         item=event.post,
-        key=sort_key(recorded.sort_at, event.post),
+        key=sort_key(at, event.post),
         post=event.post,
         post_author=event.author,
         reply=event.reply_to is not None,
         reply_to_author=event.reply_to_author,
+        quote=event.quote,
+        quote_author=event.quote_author,
+        media=event.media > 0,
     )
 
 
@@ -65,7 +82,7 @@ def repost_entry(recorded: Recorded, event: PostReposted) -> FeedEntry:
 def _entries(events: Iterable[Recorded]) -> Iterator[Item]:
     """What came into feeds."""
     for recorded in events:
-        if isinstance(recorded.event, PostCreated):
+        if isinstance(recorded.event, PostCreated | PostRestored):
             yield Item(post_entry(recorded, recorded.event), recorded.sequence, recorded.recorded_at)
         elif isinstance(recorded.event, PostReposted):
             yield Item(repost_entry(recorded, recorded.event), recorded.sequence, recorded.recorded_at)
@@ -95,10 +112,15 @@ class _Folds:
         await push(documents, list(_entries(events)), self._limits)
         await copy(documents, _edges(events, Followed), self._limits)
 
-    def created(self, recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
-        # A direct post is in nobody's feed.
+    def came(self, recorded: Recorded, event: PostCreated | PostRestored) -> Iterable[Operation]:
+        # A direct post is in nobody's feed. A restored one is pushed again: timelines may have been built while it was gone.
         if event.visibility != DIRECT:
             yield from self._entered(post_entry(recorded, event))
+
+    def edited(self, _: Recorded, event: PostEdited) -> Iterable[Operation]:
+        if event.visibility != DIRECT:
+            change = Change(set={"media": True}) if event.media else Change(unset=("media",))
+            yield Alter(AUTHOR_FEED, event.post, change)
 
     def reposted(self, recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
         yield from self._entered(repost_entry(recorded, event))
@@ -138,7 +160,9 @@ def home_family(limits: HomeLimits = DEFAULT_LIMITS) -> Family:
         (EDGES, AUTHOR_FEED, TIMELINES, TIMELINE_ROWS, LATCHES, PULLS),
         dict(
             (
-                on(PostCreated, folds.created),
+                on(PostCreated, folds.came),
+                on(PostRestored, folds.came),
+                on(PostEdited, folds.edited),
                 on(PostReposted, folds.reposted),
                 on(PostDeleted, folds.deleted),
                 on(RepostUndone, folds.undone),

@@ -16,6 +16,7 @@ from domain.events import (
     PostEdited,
     PostLiked,
     PostReposted,
+    PostRestored,
     PostUnliked,
     RepostUndone,
     Unfollowed,
@@ -98,16 +99,25 @@ def _counts(post: str) -> Signal:
     return Signal(kind=SignalKind.COUNTS_CHANGED, topics=(post_topic(post),), post=post)
 
 
-def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
-    signals = []
+def _came(recorded: Recorded, event: PostCreated | PostRestored) -> Iterable[Signal]:
     if event.visibility != DIRECT:
         topics = (author_topic(event.author), *_tag_topics(event.visibility, event.tags))
         entry = post_entry(recorded, event)
-        signals.append(Signal(kind=SignalKind.ITEM_ADDED, topics=topics, item=entry.item, post=event.post, entry=entry))
+        yield Signal(kind=SignalKind.ITEM_ADDED, topics=topics, item=entry.item, post=event.post, entry=entry)
     if event.reply_to is not None:
         topics = (post_topic(event.reply_to),)
-        signals.append(Signal(kind=SignalKind.REPLY_ADDED, topics=topics, post=event.reply_to, reply=event.post))
-    return _put(recorded, *signals)
+        yield Signal(kind=SignalKind.REPLY_ADDED, topics=topics, post=event.reply_to, reply=event.post)
+    if event.quote is not None:
+        yield _counts(event.quote)
+
+
+def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
+    return _put(recorded, *_came(recorded, event))
+
+
+def _restored(recorded: Recorded, event: PostRestored) -> Iterable[Operation]:
+    changed = Signal(kind=SignalKind.POST_CHANGED, topics=(post_topic(event.post),), post=event.post)
+    return _put(recorded, changed, *_came(recorded, event))
 
 
 def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
@@ -130,6 +140,8 @@ def _deleted(recorded: Recorded, event: PostDeleted) -> Iterable[Operation]:
     ]
     if event.reply_to is not None:
         signals.append(_counts(event.reply_to))
+    if event.quote is not None:
+        signals.append(_counts(event.quote))
     return _put(recorded, *signals)
 
 
@@ -178,6 +190,7 @@ FAMILY = Family(
             on(PostCreated, _created),
             on(PostEdited, _edited),
             on(PostDeleted, _deleted),
+            on(PostRestored, _restored),
             on(PostLiked, _reaction),
             on(PostUnliked, _reaction),
             on(PostReposted, _reposted),

@@ -1,15 +1,23 @@
 """Posts, hashtag feeds and uses: contents, tombstones, counts, where an edit moves a post, and what counts for trends."""
 
+import msgspec
+
 from domain.events import (
+    BookmarkRemoved,
     Event,
     Facet,
+    PostBookmarked,
+    PostContent,
     PostCreated,
     PostDeleted,
     PostEdited,
     PostLiked,
+    PostPinned,
     PostPrivate,
     PostReposted,
+    PostRestored,
     PostUnliked,
+    PostUnpinned,
     RepostUndone,
 )
 from projections import hashtag_feed, posts, trends
@@ -171,3 +179,65 @@ def test_only_public_posts_are_uses() -> None:
     created = PostCreated(post="p", author="ada", root="p", visibility="UNLISTED", tags=("tea",))
     edited = PostEdited(post="p", author="ada", visibility="UNLISTED", sort_at=0, revision=2, tags=("tea",))
     assert folded(trends.FAMILY, happened(created, edited)) == {"uses": {}, "subjects": {}, "snapshots": {}}
+
+
+QUOTE = PostCreated(post="q", author="bob", root="q", quote="p", quote_author="ada", private=PostPrivate(text="look"))
+RESTORED = PostRestored(
+    post="p",
+    author="ada",
+    visibility="PUBLIC",
+    sort_at=1_000_000_000,
+    revision=1,
+    root="p",
+    facets=(FACET,),
+    tags=("tea", "rain"),
+    mentions=("bob",),
+    language="en",
+    private=PostPrivate(text="#tea #rain", content_warning="wet"),
+)
+
+
+def test_a_restored_post_is_what_it_was() -> None:
+    events = [CREATED, REPLY, PostLiked(post="p", author="ada", actor="bob")]
+    deleted = PostDeleted(post="p", author="ada", tags=("tea", "rain"))
+    assert post_after(*events, deleted, RESTORED) == post_after(*events)
+    assert shown(*events, deleted, RESTORED) == shown(*events)
+    hidden = msgspec.structs.replace(RESTORED, visibility="UNLISTED")
+    assert shown(msgspec.structs.replace(CREATED, visibility="UNLISTED"), deleted, hidden) == {}
+
+
+def test_quotes_and_bookmarks_are_counted() -> None:
+    gone = PostDeleted(post="q", author="bob", quote="p")
+    back = PostRestored(
+        post="q", author="bob", visibility="PUBLIC", sort_at=1, revision=1, root="q", quote="p", quote_author="ada"
+    )
+    counted = [post_after(CREATED, QUOTE, *more) for more in ((), (gone,), (gone, back))]
+    assert [post.counts.quotes for post in counted if post is not None] == [1, 0, 1]
+    kept = [kind(post="p", author="ada", actor="bob") for kind in (PostBookmarked, BookmarkRemoved)]
+    counted = [post_after(CREATED, *kept[:number]) for number in (1, 2)]
+    assert [post.counts.bookmarks for post in counted if post is not None] == [1, 0]
+
+
+def test_an_edit_keeps_what_was_until_the_post_is_deleted() -> None:
+    before = PostContent(text="#tea #rain", content_warning="wet")
+    edited = msgspec.structs.replace(
+        EDITED, before_at=7, before_facets=(FACET,), private=PostPrivate(text="#tea #sun", before=before)
+    )
+
+    def was(*events: Event) -> Value:
+        return folded(posts.FAMILY, happened(CREATED, edited, *events))["revisions"]["p"].get("was")
+
+    facet = msgspec.to_builtins(FACET)
+    first = {"at": 7, "text": "#tea #rain", "contentWarning": "wet", "media": [], "facets": [facet]}
+    assert was() == {"r1": first}
+    assert was(PostDeleted(post="p", author="ada")) is None
+
+
+def test_a_pin_stands_on_its_post() -> None:
+    pinned, unpinned = (kind(post="p", author="ada") for kind in (PostPinned, PostUnpinned))
+    post = post_after(CREATED, pinned)
+    assert post is not None
+    assert post.pin_key == "00000001001000000-p"
+    post = post_after(CREATED, pinned, unpinned)
+    assert post is not None
+    assert post.pin_key is None
