@@ -96,7 +96,8 @@ class Folding:
         return batch.upto
 
     def _fold(self, events: Sequence[Recorded], parking: Parking) -> Batch:
-        return fold_batch(self._family, events, parked=parking.holds, operations=self._operations)
+        family = parking.spared(self._family)
+        return fold_batch(family, events, parked=parking.holds, operations=self._operations)
 
     async def _write(self, batch: Batch, parking: Parking) -> None:
         await self._write_state(batch, parking)

@@ -9,7 +9,7 @@ from domain.envelope import split_sequence
 from domain.errors import LogError
 from domain.log.port import EventLog
 from projections.documents.port import Documents
-from projections.runtime.deadletters import DEAD_LETTERS
+from projections.runtime.deadletters import DEAD_LETTERS, source_of
 from projections.runtime.halts import halted
 from projections.runtime.progress import State
 
@@ -83,11 +83,13 @@ async def _dead_letters(
     documents: Documents, names: Sequence[str], shards: Sequence[int]
 ) -> Mapping[tuple[str, int], int]:
     """Counted by shard only where a family has any at all: mostly none has."""
-    own = await asyncio.gather(*(documents.count(DEAD_LETTERS, "by_family", (name,), 1) for name in names))
+    own = await asyncio.gather(
+        *(documents.count(DEAD_LETTERS, "by_source", (source_of(documents, name),), 1) for name in names)
+    )
     counts = dict.fromkeys(((name, shard) for name in names for shard in shards), 0)
     for name in (name for name, some in zip(names, own, strict=True) if some):
         for shard in shards:
-            prefix = (name, shard)
+            prefix = (source_of(documents, name), shard)
             counts[prefix] = await documents.count(DEAD_LETTERS, "by_position", prefix, DEAD_LETTERS_COUNTED)
     return counts
 
