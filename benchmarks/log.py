@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import FallthroughRetryPolicy
-from cassandra.query import UNSET_VALUE, tuple_factory
+from cassandra.query import tuple_factory
 
 from benchmarks._result import Result, result
 from domain.envelope import Metadata, Recorded
@@ -26,7 +26,8 @@ from domain.errors import UnavailableError
 from domain.events import Event, event
 from domain.ids import mint_id, stream_shard
 from domain.log.cassandra import CassandraLog, migrate_cassandra, open_cassandra_log
-from domain.log.codec import COLUMNS, encode
+from domain.log.cassandra.packing import pack
+from domain.log.codec import encode
 from domain.log.port import Draft, Execution, View
 from tests.servers import Addresses
 
@@ -81,7 +82,7 @@ async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
 
 
 class _Floor:
-    """The driver as it is, on two tables of the log's columns."""
+    """The driver as it is, on two tables whose rows are the log's."""
 
     def __init__(self, addresses: Addresses, keyspace: str) -> None:
         host, _, port = addresses.cassandra.partition(":")
@@ -101,18 +102,17 @@ class _Floor:
         )
         self._session = self._cluster.connect(keyspace)
         self._session.default_fetch_size = None
-        columns, marks = ", ".join(COLUMNS), ", ".join("?" for _ in COLUMNS)
-        types = (
-            "generation int, shard int, position bigint, stream text, version int, event_id text, type text,"
-            " schema_version int, payload blob, sealed blob, subject text, metadata blob, occurred_at bigint,"
-            " recorded_at bigint, attempt_id text"
+        for name, columns, key in (
+            ("plain", "generation int, shard int, position bigint, body blob", "(generation, shard), position"),
+            ("conditional", "stream text, version int, body blob", "(stream), version"),
+        ):
+            self._session.execute(f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({key}))", timeout=60)
+        self._plain = self._session.prepare("INSERT INTO plain (generation, shard, position, body) VALUES (?, ?, ?, ?)")
+        self._conditional = self._session.prepare(
+            "INSERT INTO conditional (stream, version, body) VALUES (?, ?, ?) IF NOT EXISTS"
         )
-        for name, key in (("plain", "(generation, shard), position"), ("conditional", "(stream), version")):
-            self._session.execute(f"CREATE TABLE {name} ({types}, PRIMARY KEY ({key}))", timeout=60)
-        self._plain = self._session.prepare(f"INSERT INTO plain ({columns}) VALUES ({marks})")
-        self._conditional = self._session.prepare(f"INSERT INTO conditional ({columns}) VALUES ({marks}) IF NOT EXISTS")
         self._rows = self._session.prepare(
-            f"SELECT {columns} FROM {keyspace}.event_log"
+            f"SELECT body FROM {keyspace}.event_log"
             " WHERE generation = ? AND shard = ? AND segment = ? AND position > ? LIMIT ?"
         )
         self._positions = itertools.count(1)
@@ -123,7 +123,7 @@ class _Floor:
         slots, latencies = threading.Semaphore(in_flight), []
         for _ in range(count):
             slots.acquire()
-            bound, began = statement.bind(self._row()), time.perf_counter()
+            bound, began = statement.bind(self._row(conditional)), time.perf_counter()
 
             def done(_rows: object, began: float = began) -> None:
                 latencies.append(time.perf_counter() - began)
@@ -135,7 +135,7 @@ class _Floor:
             slots.acquire()
         return latencies
 
-    def _row(self) -> list[object]:
+    def _row(self, conditional: bool) -> Sequence[object]:
         position = next(self._positions)
         recorded = Recorded(
             event_id=f"{_ATTEMPT}-{position}",
@@ -151,7 +151,8 @@ class _Floor:
             position=position,
         )
         row = encode(recorded, subject=None, key=None)
-        return [UNSET_VALUE if value is None else value for value in (getattr(row, name) for name in COLUMNS)]
+        key = (row.stream, row.version) if conditional else (row.generation, row.shard, row.position)
+        return [*key, pack(row)]
 
     def read(self, shard: int, segment_size: int) -> int:
         """Reads a shard's raw rows, page after page; how many there are."""

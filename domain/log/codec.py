@@ -20,8 +20,9 @@ _ROW_OVERHEAD: Final = 150
 """What a row weighs besides its bytes columns and names, roughly."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
-    """One row of the log: every column, in the order in which adapters select and bind them (``StoredEvent(*row)``, ``astuple``).
+class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One row of the log: every column, in the order in which adapters select and bind them (``StoredEvent(*row)``, ``astuple``), or pack them
+    into one value. A field is only ever added, at the end, with a default.
 
     ``sealed`` and ``subject`` are None where nothing is sealed. Times are microseconds since the epoch.
     """

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut, Unauthorized
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    ResponseFuture,
+    ResultSet,
+    Session,
+)
 from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -22,7 +30,7 @@ from cassandra.policies import (
     FallthroughRetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
 
 from domain.errors import LogError, TidingsError, UnavailableError
 
@@ -36,9 +44,6 @@ MAX_IN_FLIGHT: Final = 512
 _SERIAL: Final = "serial"
 # What the driver raises where the store said nothing.
 _SILENCE: Final = (OperationTimedOut, NoHostAvailable, ConnectionException, OSError)
-
-UNSET: Final[object] = UNSET_VALUE
-"""Bound in place of None: a null would be written as a tombstone."""
 
 
 class NotSentError(UnavailableError):
@@ -67,8 +72,8 @@ def bind(query: Query[Any], values: Sequence[object]) -> Statement:
     return Statement(query.prepared.bind(values))
 
 
-def bind_packed(query: Query[Any], values: Sequence[object]) -> Statement:
-    """``values`` are bytes as the protocol has them, or UNSET: binding a row column by column costs more than all else that is done to it."""
+def bind_packed(query: Query[Any], values: Sequence[bytes]) -> Statement:
+    """``values`` are bytes as the protocol has them: binding a row column by column costs more than all else that is done to it."""
     bound = BoundStatement(query.prepared)
     bound.values = values
     return Statement(bound)
@@ -155,7 +160,24 @@ class Bridge:
     async def write(self, statement: Statement) -> None:
         await self._send(statement.bound, EXEC_PROFILE_DEFAULT)
 
-    async def _send(self, statement: Any, profile: str) -> list[Any]:
+    async def page(
+        self, query: Query[R], values: Sequence[object], size: int, state: bytes | None
+    ) -> tuple[list[R], bytes | None]:
+        """At most ``size`` rows, and the state that the next page is asked for with (None at the end); for walks over whole tables."""
+        bound = query.prepared.bind(values)
+        bound.fetch_size = size
+        responses: list[ResponseFuture] = []
+        rows = await self._send(bound, EXEC_PROFILE_DEFAULT, state, responses)
+        return rows, ResultSet(responses[0], rows).paging_state
+
+    async def _send(
+        self,
+        statement: Any,
+        profile: str,
+        paging_state: bytes | None = None,
+        responses: "list[ResponseFuture] | None" = None,
+    ) -> list[Any]:
+        """``responses``, where given, gets the driver's own answer."""
         async with self._slots:
             future: asyncio.Future[list[Any]] = self._loop.create_future()
             if self._unanswered_since is None:
@@ -163,7 +185,11 @@ class Bridge:
             self._waiting.add(future)
             try:
                 with _translated(self.address):
-                    response: ResponseFuture = self._session.execute_async(statement, execution_profile=profile)
+                    response: ResponseFuture = self._session.execute_async(
+                        statement, execution_profile=profile, paging_state=paging_state
+                    )
+                    if responses is not None:
+                        responses.append(response)
                     response.add_callbacks(self._answer, self._failure, callback_args=(future,), errback_args=(future,))
                     return await future
             finally:

@@ -10,8 +10,9 @@ from typing import Final
 
 from domain.errors import UnavailableError
 from domain.log.cassandra.driver import Bridge, Query, batch_of, bind, bind_packed
-from domain.log.cassandra.table import Place, packed
-from domain.log.codec import COLUMNS, StoredEvent
+from domain.log.cassandra.packing import pack, pack_bigint, pack_int, unpack
+from domain.log.cassandra.table import BodyRow, Place
+from domain.log.codec import StoredEvent
 
 CHUNK_BYTES: Final = 40_000
 """Of one unlogged batch; the server refuses those over several partitions at 50 KB."""
@@ -20,9 +21,6 @@ _STREAMS: Final = 32
 _BEGINNING: Final = 100
 """Rows of each stream that are read together with those of others."""
 OWNER_SECONDS: Final = 5
-
-IndexRow = tuple[int, int, int, str, int, str, str, int, bytes, bytes | None, str | None, bytes, int, int, str]
-
 
 _Wanted = tuple[str, "asyncio.Future[list[StoredEvent]]"]
 
@@ -48,9 +46,9 @@ class StreamIndex:
         self,
         bridge: Bridge,
         insert: Query[tuple[()]],
-        beginnings: Query[IndexRow],
-        forward: Query[IndexRow],
-        backward: Query[IndexRow],
+        beginnings: Query[BodyRow],
+        forward: Query[BodyRow],
+        backward: Query[BodyRow],
         present: Query[tuple[str, int, int, int]],
     ) -> None:
         self._bridge = bridge
@@ -64,7 +62,7 @@ class StreamIndex:
 
     async def write(self, rows: Sequence[StoredEvent]) -> None:
         """``rows`` must fit one batch: see :func:`chunks`."""
-        await self._bridge.write(batch_of(bind_packed(self._insert, packed(row)) for row in rows))
+        await self._bridge.write(batch_of(bind_packed(self._insert, _bound(row)) for row in rows))
 
     async def stream(self, stream: str) -> list[StoredEvent]:
         """What the index holds of a stream, by version; two of one version where it holds two."""
@@ -80,7 +78,7 @@ class StreamIndex:
             # The last version may go on on the next page, so it is read again with it.
             after = page[-1].version - 1
             rows = await self._bridge.execute(self._forward, (stream, after, PAGE))
-            page = [StoredEvent(*row) for row in rows]
+            page = [unpack(body) for (body,) in rows]
             found = [row for row in found if row.version <= after] + page
             if len(page) < PAGE:
                 break
@@ -96,8 +94,8 @@ class StreamIndex:
     async def _read(self, wanted: Sequence[_Wanted]) -> None:
         found: dict[str, list[StoredEvent]] = {stream: [] for stream, _ in wanted}
         try:
-            for row in await self._bridge.execute(self._beginnings, (list(found), _BEGINNING)):
-                stored = StoredEvent(*row)
+            for (body,) in await self._bridge.execute(self._beginnings, (list(found), _BEGINNING)):
+                stored = unpack(body)
                 found[stored.stream].append(stored)
         except UnavailableError as error:
             for _, future in wanted:
@@ -111,7 +109,7 @@ class StreamIndex:
     async def newest(self, stream: str, limit: int) -> list[StoredEvent]:
         """The ``limit`` rows of the highest versions, by version."""
         rows = await self._bridge.execute(self._backward, (stream, limit))
-        return [StoredEvent(*row) for row in reversed(rows)]
+        return [unpack(body) for (body,) in reversed(rows)]
 
     async def missing(self, rows: Sequence[StoredEvent]) -> list[StoredEvent]:
         """Those of ``rows`` that are not in the index."""
@@ -124,19 +122,27 @@ class StreamIndex:
         return [row for row in rows if (row.stream, row.version, row.generation, row.position) not in found]
 
 
+def _bound(row: StoredEvent) -> list[bytes]:
+    return [
+        row.stream.encode(),
+        pack_int(row.version),
+        pack_int(row.generation),
+        pack_bigint(row.position),
+        pack(row),
+    ]
+
+
 async def open_index(bridge: Bridge, keyspace: str) -> StreamIndex:
     table = f"{keyspace}.events_by_stream"
-    columns = ", ".join(COLUMNS)
-    marks = ", ".join("?" for _ in COLUMNS)
     order = "ORDER BY version DESC, generation DESC, position DESC"
     key = "stream, version, generation, position"
     # Names come from the code and the migrated schema, values are always bound.
     return StreamIndex(
         bridge,
-        insert=await bridge.prepare(f"INSERT INTO {table} ({columns}) VALUES ({marks})"),
-        beginnings=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream IN ? PER PARTITION LIMIT ?"),
-        forward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? AND version > ? LIMIT ?"),
-        backward=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE stream = ? {order} LIMIT ?"),
+        insert=await bridge.prepare(f"INSERT INTO {table} ({key}, body) VALUES (?, ?, ?, ?, ?)"),
+        beginnings=await bridge.prepare(f"SELECT body FROM {table} WHERE stream IN ? PER PARTITION LIMIT ?"),
+        forward=await bridge.prepare(f"SELECT body FROM {table} WHERE stream = ? AND version > ? LIMIT ?"),
+        backward=await bridge.prepare(f"SELECT body FROM {table} WHERE stream = ? {order} LIMIT ?"),
         present=await bridge.prepare(f"SELECT {key} FROM {table} WHERE stream IN ? AND version >= ? AND version <= ?"),
     )
 

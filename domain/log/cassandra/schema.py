@@ -2,37 +2,18 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from domain.errors import LogError
 from domain.log.batching import FIRST_GENERATION
 from domain.log.cassandra.driver import Bridge, Query, RejectedError, bind, connect
-from domain.log.codec import COLUMNS
 from domain.log.port import MAX_COMMAND_EVENTS, LogIdentity
 
 SHARDS: Final = 8
 SEGMENT_SIZE: Final = 8192
 _NAME: Final = "log"
-
-COLUMN_TYPES: Final[Mapping[str, str]] = {
-    "generation": "int",
-    "shard": "int",
-    "position": "bigint",
-    "stream": "text",
-    "version": "int",
-    "event_id": "text",
-    "type": "text",
-    "schema_version": "int",
-    "payload": "blob",
-    "sealed": "blob",
-    "subject": "text",
-    "metadata": "blob",
-    "occurred_at": "bigint",
-    "recorded_at": "bigint",
-    "attempt_id": "text",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +50,18 @@ def keys_keyspace(keyspace: str) -> str:
 
 def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[str]:
     replication = f"{{'class': 'NetworkTopologyStrategy', '{data_centre}': {replication_factor}}}"
-    columns = ", ".join(f"{name} {COLUMN_TYPES[name]}" for name in COLUMNS)
     keys = keys_keyspace(keyspace)
     for name in (keyspace, keys):
         yield f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {replication}"
     # Nothing is ever deleted from it, so a short grace is safe; it bounds how long a row in system.paxos is kept.
     yield (
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.event_log (segment int, head bigint STATIC, head_attempt text STATIC, {columns},"
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.event_log (generation int, shard int, segment int, position bigint,"
+        " head bigint STATIC, head_attempt text STATIC, body blob,"
         " PRIMARY KEY ((generation, shard, segment), position)) WITH gc_grace_seconds = 10800"
     )
     yield (
-        f"CREATE TABLE IF NOT EXISTS {keyspace}.events_by_stream ({columns},"
-        " PRIMARY KEY ((stream), version, generation, position)) WITH gc_grace_seconds = 10800"
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.events_by_stream (stream text, version int, generation int, position bigint,"
+        " body blob, PRIMARY KEY ((stream), version, generation, position)) WITH gc_grace_seconds = 10800"
     )
     # The partition `log` holds what is fixed, one partition a shard how far its index is: eight owners do not queue for one.
     yield (

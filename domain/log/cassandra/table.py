@@ -3,29 +3,24 @@
 Every write to it is conditional on its segment's head, and nothing else ever touches it.
 """
 
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import structlog
 
 from domain.log.batching import room_after, segment_of
-from domain.log.cassandra.driver import UNSET, Bridge, Query, Statement, batch_of, bind, bind_packed
+from domain.log.cassandra.driver import Bridge, Query, Statement, batch_of, bind, bind_packed
 from domain.log.cassandra.metrics import HOLES
-from domain.log.cassandra.schema import COLUMN_TYPES, Meta
-from domain.log.codec import COLUMNS, StoredEvent
+from domain.log.cassandra.packing import pack, pack_bigint, pack_int, unpack
+from domain.log.cassandra.schema import Meta
+from domain.log.codec import StoredEvent
 from domain.log.port import MAX_COMMAND_EVENTS
 
 PAGE: Final = 1000
 """Rows of one read."""
 
-_KEY: Final = ("generation", "shard")
-_READ: Final = tuple(name for name in COLUMNS if name not in _KEY)
-
-LogRow = tuple[int, str, int, str, str, int, bytes, bytes | None, str | None, bytes, int, int, str]
-"""A row as it is read: COLUMNS without generation and shard, which are the partition's."""
+BodyRow = tuple[bytes]
 
 _log = structlog.get_logger("tidings.log")
 
@@ -48,26 +43,9 @@ def contiguous(rows: Sequence[StoredEvent], after: int) -> list[StoredEvent]:
     return run
 
 
-_PACKERS: Final[Mapping[str, Callable[[Any], bytes]]] = {
-    "int": struct.Struct(">i").pack,
-    "bigint": struct.Struct(">q").pack,
-    "text": str.encode,
-    "blob": bytes,
-}
-_PACK: Final = tuple(_PACKERS[COLUMN_TYPES[name]] for name in COLUMNS)
-_pack_int: Final = _PACKERS["int"]
-
-
-def packed(row: StoredEvent) -> list[object]:
-    """What an insert of all COLUMNS binds, in their order."""
-    return [
-        UNSET if value is None else pack(value) for pack, value in zip(_PACK, msgspec.structs.astuple(row), strict=True)
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    rows: Query[LogRow]
+    rows: Query[BodyRow]
     head: Query[tuple[int | None]]
     move: Query[tuple[bool]]
     insert: Query[tuple[()]]
@@ -111,7 +89,7 @@ class LogTable:
         rows = await self._bridge.execute(
             self._statements.rows, (generation, shard, segment, position, limit), serial=serial
         )
-        return [StoredEvent(generation, shard, *row) for row in rows]
+        return [unpack(body) for (body,) in rows]
 
     async def next_serial(self, place: Place, position: int) -> StoredEvent | None:
         """The row at ``position + 1`` by a linearizable read; None proves that the head was ``position`` or below when it was made."""
@@ -151,8 +129,9 @@ class LogTable:
         # The first batch of a segment finds no partition there.
         head, attempt = (base.position, base.attempt_id) if base is not None and base.position % size else (None, None)
         move = (last.position, last.attempt_id, first.generation, first.shard, segment, head, attempt)
-        insert, last_value = self._statements.insert, _pack_int(segment)
-        inserts = (bind_packed(insert, [*packed(row), last_value]) for row in rows)
+        partition = (pack_int(first.generation), pack_int(first.shard), pack_int(segment))
+        insert = self._statements.insert
+        inserts = (bind_packed(insert, [*partition, pack_bigint(row.position), pack(row)]) for row in rows)
         return batch_of([bind(self._statements.move, move), *inserts])
 
     async def append(self, statement: Statement) -> bool:
@@ -163,14 +142,15 @@ class LogTable:
 async def open_table(bridge: Bridge, keyspace: str, meta: Meta) -> LogTable:
     table = f"{keyspace}.event_log"
     where = "WHERE generation = ? AND shard = ? AND segment = ?"
-    marks = ", ".join("?" for _ in range(len(COLUMNS) + 1))
     # Names come from the code and the migrated schema, values are always bound.
     statements = _Statements(
-        rows=await bridge.prepare(f"SELECT {', '.join(_READ)} FROM {table} {where} AND position > ? LIMIT ?"),
+        rows=await bridge.prepare(f"SELECT body FROM {table} {where} AND position > ? LIMIT ?"),
         head=await bridge.prepare(f"SELECT head FROM {table} {where} LIMIT 1"),
         move=await bridge.prepare(
             f"UPDATE {table} SET head = ?, head_attempt = ? {where} IF head = ? AND head_attempt = ?"
         ),
-        insert=await bridge.prepare(f"INSERT INTO {table} ({', '.join(COLUMNS)}, segment) VALUES ({marks})"),
+        insert=await bridge.prepare(
+            f"INSERT INTO {table} (generation, shard, segment, position, body) VALUES (?, ?, ?, ?, ?)"
+        ),
     )
     return LogTable(bridge, statements, {each.number: each.segment_size for each in meta.generations})
