@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import doctor, events, migrate, schema, secrets, seed, serve, status, work
+from api.cli import doctor, events, log, migrate, schema, secrets, seed, serve, status, work
 from api.server import PortError
 from api.settings import SettingsError
 from api.stores import StoreError
@@ -39,8 +39,9 @@ app.command()(schema.schema)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(seed.seed)
-app.command()(secrets.secrets)
+app.add_typer(secrets.secrets)
 app.add_typer(events.events)
+app.add_typer(log.log)
 
 
 def main() -> None:

@@ -121,21 +121,22 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 
 @dataclass(slots=True)
 class Bar:
-    """A progress bar with the rate of events; on no terminal it is silent."""
+    """A progress bar with the rate; on no terminal it is silent."""
 
     progress: Progress
     task: TaskID
     began: float
-    events: int = 0
+    unit: str
+    count: int = 0
 
-    def advance(self, events: int, by: int) -> None:
-        self.events += events
-        rate = self.events / max(time.monotonic() - self.began, 0.001)
-        self.progress.update(self.task, advance=by, rate=f"{self.events:,} events, {rate:,.0f}/s")
+    def advance(self, count: int, by: int) -> None:
+        self.count += count
+        rate = self.count / max(time.monotonic() - self.began, 0.001)
+        self.progress.update(self.task, advance=by, rate=f"{self.count:,} {self.unit}, {rate:,.0f}/s")
 
 
 @contextmanager
-def bar(what: str, total: int | None) -> Iterator[Bar]:
+def bar(what: str, total: int | None, *, unit: str = "events") -> Iterator[Bar]:
     columns = (
         TextColumn(what),
         BarColumn(),
@@ -144,7 +145,7 @@ def bar(what: str, total: int | None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        yield Bar(progress, progress.add_task(what, total=total, rate=""), time.monotonic())
+        yield Bar(progress, progress.add_task(what, total=total, rate=""), time.monotonic(), unit)
 
 
 async def _export(settings: Settings, name: str, keys: Path | None, secret: bytes) -> None:
@@ -167,7 +168,7 @@ async def _export_all(archive: Archive, secrets: Secrets, name: str, keys: Path 
             os.fsync(file.fileno())
     errors.print(f"{events:,} events are in the export.")
     if keys is not None:
-        with bar("Exporting keys", None) as shown:
+        with bar("Exporting keys", None, unit="keys") as shown:
             count = await export_keys(archive, master_keys(secrets), keys, secret, lambda n: shown.advance(n, n))
         errors.print(f"{count:,} keys are in {keys}, encrypted. Keep it as you keep MASTER_KEY.")
 
@@ -198,7 +199,7 @@ async def _import(settings: Settings, name: str, keys: Path | None, secret: byte
 
 async def _import_all(archive: Archive, secrets: Secrets, name: str, keys: Path | None, secret: bytes) -> None:
     if keys is not None:
-        with bar("Importing keys", None) as shown:
+        with bar("Importing keys", None, unit="keys") as shown:
             count = await import_keys(archive, master_keys(secrets), keys, secret, lambda n: shown.advance(n, n))
         errors.print(f"{count:,} keys are there.")
     with _input(name) as (file, size), bar("Importing", size) as shown:

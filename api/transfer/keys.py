@@ -28,6 +28,7 @@ FORMAT: Final = 1
 COST: Final = 1 << 17
 _MAX_COST: Final = 1 << 20
 _PAGE: Final = 1_000
+_AT_ONCE: Final = 64
 _NONCE: Final = 12
 _MAX_LINE: Final = 4 * 1024 * 1024
 
@@ -81,12 +82,11 @@ def _frames(secret: bytes, header: bytes, salt: bytes, cost: int) -> _Frames:
     return _Frames(AESGCM(Scrypt(salt=salt, length=32, n=cost, r=8, p=1).derive(secret)), header)
 
 
-async def stored_keys(archive: Archive) -> AsyncIterator[StoredKey]:
-    """All keys of a log, in its store's order."""
+async def stored_keys(archive: Archive, size: int = _PAGE) -> AsyncIterator[Sequence[StoredKey]]:
+    """All keys of a log, page by page, in its store's order."""
     after: str | None = None
-    while page := await archive.keys(after, _PAGE):
-        for key in page:
-            yield key
+    while page := await archive.keys(after, size):
+        yield page
         after = page[-1].subject
 
 
@@ -105,10 +105,10 @@ async def export_keys(
     header = _encode(_Header(format=FORMAT, server_key=archive.server_key_fingerprint, salt=salt, cost=cost)) + b"\n"
     frames = _frames(secret, header, salt, cost)
     draft = path.with_name(f".{path.name}.draft")
-    count, number, after = 0, 0, None
+    count, number = 0, 0
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(header)
-        page = await archive.keys(after, _PAGE)
+        page = await archive.keys(None, _PAGE)
         while True:
             following = await archive.keys(page[-1].subject, _PAGE) if page else []
             plain = _encode([_opened(master, key) for key in page])
@@ -155,8 +155,12 @@ async def import_keys(archive: Archive, master: MasterKeys, path: Path, secret: 
         total = sum(len(page) for page in _pages(file, fingerprint, secret))
         file.seek(0)
         for page in _pages(file, fingerprint, secret):
-            for key in page:
-                wrapped = master.wrap(key.subject, key.key) if key.key is not None else None
-                await archive.restore_key(StoredKey(key.subject, wrapped))
-                progress(1)
+            for start in range(0, len(page), _AT_ONCE):
+                part = page[start : start + _AT_ONCE]
+                await archive.restore_keys([_wrapped(master, key) for key in part])
+                progress(len(part))
     return total
+
+
+def _wrapped(master: MasterKeys, key: _Key) -> StoredKey:
+    return StoredKey(key.subject, master.wrap(key.subject, key.key) if key.key is not None else None)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from api.transfer.keys import stored_keys
 from domain.log.archive import Archive
 from domain.log.sealing import MasterKeys
+
+_PAGE: Final = 64
 
 
 @dataclass(slots=True)
@@ -26,27 +29,28 @@ class Rotation:
 
 
 async def rotate(
-    archive: Archive, master: MasterKeys, progress: Callable[[int], None], *, check: bool = False
-) -> Rotation:
-    """One pass over all keys; with ``check`` it only counts. May be broken off and repeated at any time, beside running servers that have both keys:
+    archive: Archive, master: MasterKeys, progress: Callable[[int], None], found: Rotation, *, check: bool = False
+) -> None:
+    """One pass over all keys, counted in ``found``; with ``check`` it only counts. May be broken off and repeated at any time, beside running servers that have both keys:
     a subject's key stays the same, and one that is destroyed meanwhile stays destroyed."""
-    found = Rotation()
-    async for key in stored_keys(archive):
-        progress(1)
-        if key.wrapped is None:
-            found.destroyed += 1
-        elif master.wraps(key.wrapped):
-            found.current += 1
-        elif not master.opens(key.wrapped):
-            _count(found.foreign, master.id_in(key.wrapped))
-        elif check:
-            _count(found.left, master.id_in(key.wrapped))
-        elif await archive.rewrap(key, master.wrap(key.subject, master.unwrap(key.subject, key.wrapped))):
-            found.rewrapped += 1
-        else:
-            # Destroyed meanwhile, or wrapped anew by another run.
-            found.current += 1
-    return found
+    async for page in stored_keys(archive, _PAGE):
+        changes = []
+        for key in page:
+            if key.wrapped is None:
+                found.destroyed += 1
+            elif master.wraps(key.wrapped):
+                found.current += 1
+            elif not master.opens(key.wrapped):
+                _count(found.foreign, master.id_in(key.wrapped))
+            elif check:
+                _count(found.left, master.id_in(key.wrapped))
+            else:
+                changes.append((key, master.wrap(key.subject, master.unwrap(key.subject, key.wrapped))))
+        done = await archive.rewrap(changes) if changes else 0
+        found.rewrapped += done
+        # The others were destroyed meanwhile, or wrapped anew by another run.
+        found.current += len(changes) - done
+        progress(len(page))
 
 
 def _count(counts: dict[str, int], master: str) -> None:

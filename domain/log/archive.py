@@ -65,12 +65,13 @@ class Archive(Protocol):
         """At most ``limit`` keys that follow the subject ``after`` in an order of the store's own; None: from the first."""
         ...
 
-    async def restore_key(self, key: StoredKey) -> None:
-        """Adds a key where the subject has none. A destroyed one destroys, and what is destroyed stays so."""
+    async def restore_keys(self, keys: Sequence[StoredKey]) -> None:
+        """Adds each key where its subject has none. A destroyed one destroys, and what is destroyed stays so."""
         ...
 
-    async def rewrap(self, key: StoredKey, wrapped: bytes) -> bool:
-        """Replaces ``key.wrapped``; False where it is no longer what is stored, as when it was destroyed meanwhile."""
+    async def rewrap(self, changes: Sequence[tuple[StoredKey, bytes]]) -> int:
+        """Replaces what is stored by the bytes beside it, and returns how often it did: not where it is no longer stored so, as when the key was destroyed
+        meanwhile."""
         ...
 
     async def close(self) -> None: ...

@@ -141,7 +141,7 @@ def test_cluster_without_a_secret_does_not_start(tmp_path: Path) -> None:
 
 
 def test_several_keys() -> None:
-    first, second = os.urandom(32), os.urandom(48)
+    first, second = os.urandom(32), os.urandom(32)
     both = f"{first.hex()}, {base64.b64encode(second).decode()}"
     single = {"server_key": first.hex()}
     secrets = load_secrets(load_settings(master_key=both, token_keys=both, **single))
@@ -149,6 +149,13 @@ def test_several_keys() -> None:
     assert (secrets.master_key, secrets.retired_master_keys) == (first, (second,))
     with pytest.raises(SettingsError, match="SERVER_KEY: there is one"):
         load_secrets(load_settings(master_key=both, token_keys=both, server_key=both))
+
+
+@pytest.mark.parametrize("keys", [(48,), (32, 48)])
+def test_a_master_key_has_32_bytes_exactly(keys: tuple[int, ...]) -> None:
+    given = ",".join(os.urandom(size).hex() for size in keys)
+    with pytest.raises(SettingsError, match="MASTER_KEY: must be 32 bytes"):
+        load_secrets(load_settings(master_key=given, server_key=KEY.hex(), token_keys=KEY.hex()))
 
 
 @pytest.mark.parametrize(

@@ -169,14 +169,18 @@ class CassandraArchive:
         )
         return [StoredKey(subject, None if destroyed else wrapped) for subject, wrapped, destroyed in rows]
 
-    async def restore_key(self, key: StoredKey) -> None:
+    async def restore_keys(self, keys: Sequence[StoredKey]) -> None:
+        await asyncio.gather(*(self._restore_key(key) for key in keys))
+
+    async def _restore_key(self, key: StoredKey) -> None:
         if key.wrapped is None:
             await self._bridge.apply(bind(self._keys.destroy, (key.subject,)))
         else:
             await self._bridge.apply(bind(self._keys.insert, (key.subject, key.wrapped)))
 
-    async def rewrap(self, key: StoredKey, wrapped: bytes) -> bool:
-        return await self._bridge.apply(bind(self._keys.rewrap, (wrapped, key.subject, key.wrapped)))
+    async def rewrap(self, changes: Sequence[tuple[StoredKey, bytes]]) -> int:
+        statements = [bind(self._keys.rewrap, (wrapped, key.subject, key.wrapped)) for key, wrapped in changes]
+        return sum(await asyncio.gather(*(self._bridge.apply(statement) for statement in statements)))
 
     async def close(self) -> None:
         await self._bridge.close()

@@ -155,8 +155,12 @@ class SqliteArchive:
             ]
         )
 
-    async def restore_key(self, key: StoredKey) -> None:
-        await self._run(lambda: self._transact(lambda: self._restore_key(key)))
+    async def restore_keys(self, keys: Sequence[StoredKey]) -> None:
+        await self._run(lambda: self._transact(lambda: self._restore_keys(keys)))
+
+    def _restore_keys(self, keys: Sequence[StoredKey]) -> None:
+        for key in keys:
+            self._restore_key(key)
 
     def _restore_key(self, key: StoredKey) -> None:
         if key.wrapped is None:
@@ -171,14 +175,19 @@ class SqliteArchive:
                 "INSERT OR IGNORE INTO subject_keys (subject, wrapped) VALUES (?, ?)", (key.subject, key.wrapped)
             )
 
-    async def rewrap(self, key: StoredKey, wrapped: bytes) -> bool:
-        return await self._run(lambda: self._transact(lambda: self._rewrap(key, wrapped)))
+    async def rewrap(self, changes: Sequence[tuple[StoredKey, bytes]]) -> int:
+        return await self._run(lambda: self._transact(lambda: self._rewrap(changes)))
 
-    def _rewrap(self, key: StoredKey, wrapped: bytes) -> bool:
-        done = self._connection.execute(
-            "UPDATE subject_keys SET wrapped = ? WHERE subject = ? AND wrapped = ?", (wrapped, key.subject, key.wrapped)
-        )
-        return done.rowcount == 1
+    def _rewrap(self, changes: Sequence[tuple[StoredKey, bytes]]) -> int:
+        return self._connection.executemany(
+            "UPDATE subject_keys SET wrapped = ? WHERE subject = ? AND wrapped = ?",
+            [(wrapped, key.subject, key.wrapped) for key, wrapped in changes],
+        ).rowcount
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._connection.close)
+        await self._run(self._close)
+
+    def _close(self) -> None:
+        # Or what was replaced would stand in the write-ahead log until that is overwritten; a reader in the way only delays it.
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
