@@ -5,7 +5,7 @@ Adapters are imported where they are chosen: an embedded server loads no driver,
 
 # ruff: noqa: PLC0415 (see above)
 
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import urlsplit
 
 from api.secrets import Secrets
@@ -14,13 +14,20 @@ from domain import deciders
 from domain.errors import LogError, UnavailableError
 from domain.ids import Namer
 from domain.log.archive import Archive
-from domain.log.port import EventLog
+from domain.log.port import EventLog, LogIdentity
+from domain.log.verifying import Verifier
 from projections.documents.port import Collection, Documents
 from projections.families import ALL
 from projections.runtime import COLLECTIONS
 
 CASSANDRA_PORT: Final = 9042
 COLLECTIONS_OF_ALL: Final[tuple[Collection, ...]] = (*COLLECTIONS, *(c for family in ALL for c in family.collections))
+
+
+class _Keys(TypedDict):
+    master_key: bytes
+    retired_master_keys: tuple[bytes, ...]
+    server_key_fingerprint: str
 
 
 class StoreError(Exception):
@@ -57,6 +64,45 @@ async def open_archive(settings: Settings, secrets: Secrets) -> Archive:
 
         return await open_cassandra_archive(*cassandra_address(address), server_key_fingerprint=fingerprint)
     except (UnavailableError, LogError, OSError) as error:
+        raise StoreError("LOG_URL", address, error) from error
+
+
+async def open_verifier(settings: Settings, secrets: Secrets) -> Verifier:
+    """What verifies the log at LOG_URL, which must be there. Raises StoreError."""
+    address = settings.log_address
+    keys: _Keys = {
+        "master_key": secrets.master_key,
+        "retired_master_keys": secrets.retired_master_keys,
+        "server_key_fingerprint": Namer(secrets.server_key).fingerprint(),
+    }
+    try:
+        if address.startswith("sqlite:"):
+            from domain.log.sqlite.verifying import open_sqlite_verifier
+
+            return await open_sqlite_verifier(sqlite_path(address), **keys)
+        from domain.log.cassandra.verifying import open_cassandra_verifier
+
+        return await open_cassandra_verifier(*cassandra_address(address), **keys)
+    except (UnavailableError, LogError, OSError) as error:
+        raise StoreError("LOG_URL", address, error) from error
+
+
+async def open_generation(settings: Settings, secrets: Secrets, *, restored: bool) -> LogIdentity:
+    """Begins the next generation of the log at LOG_URL, whose last one must have ended. Raises StoreError, LogError where it has not."""
+    address = settings.log_address
+    fingerprint = Namer(secrets.server_key).fingerprint()
+    try:
+        if address.startswith("sqlite:"):
+            from domain.log.sqlite.generation import open_sqlite_generation
+
+            path = sqlite_path(address)
+            return await open_sqlite_generation(path, server_key_fingerprint=fingerprint, restored=restored)
+        from domain.log.cassandra.generation import open_cassandra_generation
+
+        return await open_cassandra_generation(
+            *cassandra_address(address), server_key_fingerprint=fingerprint, restored=restored
+        )
+    except (UnavailableError, OSError) as error:
         raise StoreError("LOG_URL", address, error) from error
 
 

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Final, Generic, Protocol, TypeVar
 
 from domain.envelope import Metadata, Recorded, sequence
-from domain.errors import CorruptStreamError, LogError, Refusal
-from domain.events import Event, SegmentPadded
+from domain.errors import CorruptStreamError, LogError, Refusal, UnavailableError
+from domain.events import Event, GenerationClosed, SegmentPadded
 from domain.ids import stream_shard
 from domain.log.codec import StoredEvent, encode
 from domain.log.port import MAX_COMMAND_EVENTS, Draft, Execution, Outcome, View
@@ -69,6 +69,16 @@ def room_after(seen: int, segment_size: int) -> int:
     return segment_size - seen % segment_size
 
 
+def closes(row: StoredEvent) -> bool:
+    """Whether nothing may follow the row in its generation."""
+    return row.type == GenerationClosed.name
+
+
+def generation_closed(generation: int) -> UnavailableError:
+    """The answer to every command of a shard whose generation has ended."""
+    return UnavailableError(f"generation {generation} of the log is closed; start again to append to the next")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the commands of one batch may add up to: events, and bytes as ``StoredEvent.size`` counts them. Padding comes on top."""
@@ -79,7 +89,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a batch is built upon. ``recorded_at`` is that of the row at ``seen`` (0 where there is none), ``now`` the clock; microseconds."""
+    """What a batch is built upon. ``recorded_at`` is that of the row at ``seen`` (0 where there is none), ``now`` the clock; microseconds. ``closed``:
+    the row at ``seen`` has ended the generation."""
 
     shard: int
     shards: int
@@ -88,6 +99,7 @@ class Base:
     seen: int
     recorded_at: int
     now: int
+    closed: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +168,11 @@ class Batch(Generic[W]):
         """That of the row at ``head``: the next batch's ``Base.recorded_at``."""
         return self.rows[-1].recorded_at if self.rows else self.base.recorded_at
 
+    @property
+    def closed(self) -> bool:
+        """Whether the row at ``head`` has ended the generation: the next batch's ``Base.closed``."""
+        return closes(self.rows[-1]) if self.rows else self.base.closed
+
 
 def needed(base: Base, queue: Sequence[Waiting]) -> Iterator[str]:
     """The streams whose snapshots :func:`decide_batch` needs for this queue, with repetitions; fresh ones are not among them."""
@@ -180,7 +197,7 @@ def decide_batch(
 
     ``snapshots`` are at ``seen`` and hold what :func:`needed` names; they are not changed. ``attempt_id`` must be new. A command that does not
     fit the batch waits for the next, one that does not fit the segment ends the batch with padding up to the segment's end. The answer
-    may have no rows (nothing changed), or no decisions (padding alone).
+    may have no rows (nothing changed), or no decisions (padding alone). Behind a command that closes the generation every other fails.
     """
     if base.segment_size < limits.events:
         raise ValueError(f"a segment ({base.segment_size}) must hold the largest batch ({limits.events})")
@@ -226,6 +243,7 @@ class _Builder:
         self._recorded_at = max(base.now, base.recorded_at)
         self._room = room_after(base.seen, base.segment_size)
         self._size = 0
+        self._closed = base.closed
         self.rows: list[StoredEvent] = []
         self.recorded: list[Recorded] = []
         self.changed: dict[str, Snapshot] = {}
@@ -233,6 +251,8 @@ class _Builder:
     def decide(self, waiting: W) -> Decision[W] | None:
         """The command's decision, its events in the batch; None where it must wait for the next batch."""
         execution = waiting.execution
+        if self._closed:
+            return Decision(waiting, Fate.FAILED, self._sequence(), error=generation_closed(self._base.generation))
         try:
             before = {stream: self._snapshot(stream, execution.fresh) for stream in execution.streams}
             states = {stream: snapshot.state for stream, snapshot in before.items()}
@@ -280,6 +300,8 @@ class _Builder:
                 raise ValueError(f"{draft.stream} is not in shard {self._base.shard}")
             snapshot = staged.changed.get(draft.stream) or before[draft.stream]
             self._add(staged, snapshot, draft, execution.metadata, execution.subject, key)
+        if any(closes(row) for row in staged.rows[:-1]):
+            raise ValueError(f"nothing may follow {GenerationClosed.name}, the last event of its generation")
         if staged.size > self._limits.bytes:
             raise ValueError(f"a command has at most {self._limits.bytes} bytes, this one has {staged.size}")
         return staged
@@ -328,6 +350,7 @@ class _Builder:
         self.rows += staged.rows
         self.recorded += staged.recorded
         self.changed.update(staged.changed)
+        self._closed = closes(self.rows[-1])
 
     def _pad(self) -> None:
         stream = log_stream(self._base.shard)

@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from domain.errors import LogError, OverloadedError, TidingsError, UnavailableError
 from domain.ids import Entropy, mint_id
-from domain.log.batching import Aggregates, Base, Batch, Fate, decide_batch, log_stream, room_after
+from domain.log.batching import Aggregates, Base, Batch, Fate, decide_batch, generation_closed, log_stream, room_after
 from domain.log.cassandra import metrics
 from domain.log.cassandra.attempt import Attempt
 from domain.log.cassandra.clock import ClockGuard
@@ -74,9 +74,7 @@ class Appender:
         if not self._guard.right:
             return self._guard.error()
         if shard.tail.closed:
-            return UnavailableError(
-                f"generation {shard.place.generation} of the log is closed; start again to append to the next"
-            )
+            return generation_closed(shard.place.generation)
         if shard.full:
             return UnavailableError(
                 f"the index of shard {shard.place.shard} has fallen {len(shard.tail)} events behind; try again later"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.events import GenerationClosed
+from domain.log.batching import closes
 from domain.log.codec import StoredEvent
 
 
@@ -27,7 +27,7 @@ class Tail:
     @property
     def closed(self) -> bool:
         """Whether the generation has ended."""
-        return self.last is not None and self.last.type == GenerationClosed.name
+        return self.last is not None and closes(self.last)
 
     def __len__(self) -> int:
         return len(self._rows)

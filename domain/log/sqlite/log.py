@@ -64,7 +64,7 @@ async def open_sqlite_log(
     file = Path(path)
     keys = Keys(MasterKeys(master_key, retired_master_keys), KeyCache(monotonic))
 
-    def begin() -> tuple[sqlite3.Connection, LogIdentity, Sequence[Tip]]:
+    def begin() -> tuple[sqlite3.Connection, LogIdentity, Sequence[Tip], Sequence[int]]:
         with translated(file):
             connection = connect(file, writer=True)
             try:
@@ -77,17 +77,18 @@ async def open_sqlite_log(
                     entropy=entropy,
                 )
                 keys.check(connection)
-                return connection, identity, queries.tips(connection, identity).shards
+                before = queries.heads_before(connection, identity)
+                return connection, identity, queries.tips(connection, identity).shards, before
             except BaseException:
                 connection.close()
                 raise
 
-    connection, identity, tips = await asyncio.to_thread(begin)
+    connection, identity, tips, before = await asyncio.to_thread(begin)
     closing = threading.Event()
     appender = Appender(
         connection, identity, aggregates, keys, clock=clock, entropy=entropy, size=_HOT_STATES, closing=closing
     )
-    return SqliteLog(file, identity, aggregates, keys, appender, tips, queue_limit, closing)
+    return SqliteLog(file, identity, aggregates, keys, appender, tips, before, queue_limit, closing)
 
 
 class SqliteLog:
@@ -101,6 +102,7 @@ class SqliteLog:
         keys: Keys,
         appender: Appender,
         tips: Sequence[Tip],
+        before: Sequence[int],
         queue_limit: int,
         closing: threading.Event,
     ) -> None:
@@ -108,6 +110,7 @@ class SqliteLog:
         self._aggregates = aggregates
         self._keys = keys
         self._appender = appender
+        self._before = before
         self._queue_limit = queue_limit
         self._unanswered: set[Ticket] = set()
         self._closed = False
@@ -207,7 +210,10 @@ class SqliteLog:
         return self._heads(tips.shards)[shard]
 
     def _heads(self, tips: Sequence[Tip]) -> list[int]:
-        return [sequence(self._identity.generation, tip.position) if tip.position else 0 for tip in tips]
+        """By shard; where this generation has no event yet, that of the one before."""
+        generation = self._identity.generation
+        pairs = zip(tips, self._before, strict=True)
+        return [sequence(generation, tip.position) if tip.position else before for tip, before in pairs]
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:
         await self._watch.wait(shard, after, timeout)

@@ -15,6 +15,9 @@ from typing import Final
 
 import msgspec
 
+from domain.envelope import sequence
+from domain.events import GenerationClosed
+from domain.log.batching import FIRST_GENERATION
 from domain.log.codec import COLUMNS, StoredEvent
 from domain.log.port import LogIdentity
 
@@ -80,7 +83,7 @@ _STREAMS: Final = _ROWS + (
     "(SELECT event_log.* FROM json_each(?) AS wanted CROSS JOIN event_log ON event_log.stream = wanted.value)"
 )
 _TIPS: Final = """
-SELECT json_group_array(json_array(newest.position, newest.recorded_at)), (SELECT forgotten FROM log_meta)
+SELECT json_group_array(json_array(newest.position, newest.recorded_at, newest.type)), (SELECT forgotten FROM log_meta)
   FROM json_each(:shards) AS shard
   LEFT JOIN event_log AS newest ON newest.generation = :generation AND newest.shard = shard.value
    AND newest.position = (SELECT MAX(position) FROM event_log WHERE generation = :generation AND shard = shard.value)
@@ -89,10 +92,11 @@ SELECT json_group_array(json_array(newest.position, newest.recorded_at)), (SELEC
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """A shard's newest row: its position and time, both 0 where there is none."""
+    """A shard's newest row: its position and time, both 0 where there is none, and whether it has ended the generation."""
 
     position: int = 0
     recorded_at: int = 0
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,21 @@ class Tips:
 def tips(connection: sqlite3.Connection, identity: LogIdentity) -> Tips:
     values = {"generation": identity.generation, "shards": json.dumps(list(range(identity.shards)))}
     found, forgotten = connection.execute(_TIPS, values).fetchone()
-    return Tips([Tip(position or 0, recorded_at or 0) for position, recorded_at in json.loads(found)], forgotten)
+    newest = json.loads(found)
+    return Tips(
+        [Tip(position or 0, at or 0, type_ == GenerationClosed.name) for position, at, type_ in newest], forgotten
+    )
+
+
+def heads_before(connection: sqlite3.Connection, identity: LogIdentity) -> list[int]:
+    """The newest sequence of each shard in the generations before the log's, 0 where there is none."""
+    newest = "SELECT MAX(position) FROM event_log WHERE generation = ? AND shard = ?"
+    heads = [0] * identity.shards
+    for generation in range(FIRST_GENERATION, identity.generation):
+        for shard in range(identity.shards):
+            (position,) = connection.execute(newest, (generation, shard)).fetchone()
+            heads[shard] = sequence(generation, position) if position else heads[shard]
+    return heads
 
 
 def _read(connection: sqlite3.Connection, statement: str, *values: str | int) -> Iterator[StoredEvent]:

@@ -1,9 +1,10 @@
 """The log's file: how it is opened, its tables, and what makes it this log."""
 
+import re
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ from domain.errors import LogError, UnavailableError
 from domain.ids import Entropy
 from domain.log.batching import FIRST_GENERATION
 from domain.log.port import LogIdentity
+
+_OBJECT: Final = re.compile(r"^CREATE (?:UNIQUE INDEX|TRIGGER) (\w+)", re.MULTILINE)
 
 _LAYOUT: Final = 1
 """PRAGMA user_version of a file with these tables."""
@@ -153,14 +156,25 @@ def _statements() -> Iterator[str]:
             statement = ""
 
 
+def stored_identity(connection: sqlite3.Connection) -> tuple[LogIdentity, str]:
+    """What the file says of its log, and the fingerprint of the server key that it was made under."""
+    row = connection.execute("SELECT log_id, generation, shards, segment_size, server_key FROM log_meta").fetchone()
+    return LogIdentity(log_id=row[0], generation=row[1], shards=row[2], segment_size=row[3]), row[4]
+
+
+def objects() -> Mapping[str, str]:
+    """The statements that make the index and the triggers, by their names: what can be made anew from the tables."""
+    found = (_OBJECT.search(statement) for statement in _statements())
+    return {match[1]: match.string for match in found if match is not None}
+
+
 def _identity(
     connection: sqlite3.Connection, path: Path, *, server_key: str, shards: int, segment_size: int
 ) -> LogIdentity:
     if _layout(connection) != _LAYOUT:
         raise LogError(f"{path} holds tables of another Tidings (layout {_layout(connection)}, here {_LAYOUT})")
-    row = connection.execute("SELECT log_id, generation, shards, segment_size, server_key FROM log_meta").fetchone()
-    identity = LogIdentity(log_id=row[0], generation=row[1], shards=row[2], segment_size=row[3])
-    if row[4] != server_key:
+    identity, made_under = stored_identity(connection)
+    if made_under != server_key:
         raise LogError(
             f"the log in {path} was made under another SERVER_KEY: under this one every claimed name would be free again. "
             "Start with the SERVER_KEY that the log was made with, or with another log"

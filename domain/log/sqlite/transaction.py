@@ -205,6 +205,7 @@ class Appender:
                 seen=tip.position,
                 recorded_at=tip.recorded_at,
                 now=self._clock(),
+                closed=tip.closed,
             )
             chunk = rest[:MAX_COMMAND_EVENTS]
             self._load(needed(base, chunk), work)
@@ -213,7 +214,7 @@ class Appender:
             batch = decide_batch(base, chunk, work.states, self._aggregates, attempt_id=mint_id(0, self._entropy))
             work.rows += batch.rows
             work.states.update(batch.changed)
-            work.tips[shard] = Tip(batch.head, batch.recorded_at)
+            work.tips[shard] = Tip(batch.head, batch.recorded_at, batch.closed)
             work.decisions += batch.decisions
             del rest[: len(batch.decisions)]
 
