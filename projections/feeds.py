@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -132,12 +134,27 @@ async def following_ids(documents: Documents, follower: str) -> Sequence[str]:
         after = edges[-1].cursor
 
 
+class AuthorFilter(StrEnum):
+    """Which of what an author posted: ``POSTS`` without replies to others, ``MEDIA`` only what shows something."""
+
+    POSTS = "POSTS"
+    POSTS_AND_REPLIES = "POSTS_AND_REPLIES"
+    MEDIA = "MEDIA"
+
+
+_FILTERED: Final[Mapping[AuthorFilter, tuple[str, tuple[Value, ...]]]] = {
+    AuthorFilter.POSTS: ("by_author_reply", (False,)),
+    AuthorFilter.POSTS_AND_REPLIES: ("by_author", ()),
+    AuthorFilter.MEDIA: ("by_author_media", (True,)),
+}
+
+
 async def author_entries(
-    documents: Documents, author: str, *, replies: bool, after: After | None, limit: int, reverse: bool = True
+    documents: Documents, author: str, chosen: AuthorFilter, *, after: After | None, limit: int, reverse: bool = True
 ) -> Sequence[FeedEntry]:
-    """An author's posts and reposts, newest first, with or without replies; one find."""
-    index = "by_author" if replies else "by_author_reply"
-    prefix: list[Value] = [author] if replies else [author, False]
+    """An author's posts and reposts, newest first; one find."""
+    index, rest = _FILTERED[chosen]
+    prefix: list[Value] = [author, *rest]
     found = await documents.page(AUTHOR_FEED, index, prefix, after=after, limit=limit, reverse=reverse)
     return [as_entry(row.fields) for row in found]
 

@@ -16,7 +16,7 @@ from projections.keys import BOTTOM
 from projections.latches import pulled_authors
 from projections.paging import Item, Page, Window, bounded
 from projections.posts import get_posts
-from projections.rules import FeedItem, show_item, worth_reading
+from projections.rules import Feed, FeedItem, show_item, worth_reading
 from projections.sight import Sight, Wanted, hydrate
 from projections.timelines import (
     DEFAULT_LIMITS,
@@ -51,19 +51,19 @@ async def home_page(
     now: int,
     limits: HomeLimits = DEFAULT_LIMITS,
 ) -> HomePage:
-    """The viewer's home, newest first, forward only. ``now`` in microseconds decides what is worth tending, never what is shown."""
+    """The viewer's home, newest first, forward only. ``now`` in microseconds decides what is worth tending, and which mutes have expired."""
     timelines, pulled = await asyncio.gather(get_timelines(documents, [viewer]), pulled_authors(documents, viewer))
     timeline = timelines.get(viewer)
     if timeline is None or not timeline.ready:
-        return HomePage(await _merged(documents, viewer, window), FeedState.REBUILDING, tend=True)
+        return HomePage(await _merged(documents, viewer, window, now), FeedState.REBUILDING, tend=True)
     tend = timeline.touched_at < now - limits.touch
     # The newest ``kept`` rows are never trimmed, and a timeline that was touched this week is not dropped within the hour.
     settled = _overread(window.first) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
     page: Page[FeedItem] | None = None
     if _reaches(timeline, window):
-        page = await _pushed(documents, timeline, pulled, window, settled=settled)
+        page = await _pushed(documents, timeline, pulled, window, now, settled=settled)
     if page is None:
-        page = await _merged(documents, viewer, window)
+        page = await _merged(documents, viewer, window, now)
     return HomePage(page, FeedState.READY, tend)
 
 
@@ -85,19 +85,19 @@ def _overread(first: int) -> int:
     return 2 * first + 10
 
 
-async def _merged(documents: Documents, viewer: str, window: Window) -> Page[FeedItem]:
+async def _merged(documents: Documents, viewer: str, window: Window, now: int) -> Page[FeedItem]:
     """From the feeds of all authors: no timeline is needed."""
     authors = [viewer, *await following_ids(documents, viewer)]
     limit = _overread(window.first)
     found = await merged_entries(documents, authors, after=window.after, limit=limit + 1)
     entries = found[:limit]
-    sight = await hydrate(documents, viewer, entries=entries)
+    sight = await hydrate(documents, viewer, entries=entries, now=now)
     reached = entries[-1].cursor if entries else window.after
     return _page(sight, entries, reached, len(found) > limit, window)
 
 
 async def _pushed(
-    documents: Documents, timeline: Timeline, pulled: Sequence[str], window: Window, *, settled: bool
+    documents: Documents, timeline: Timeline, pulled: Sequence[str], window: Window, now: int, *, settled: bool
 ) -> Page[FeedItem] | None:
     """Above the floor. None where the timeline went away under the reader, and the page must be merged after all.
 
@@ -113,7 +113,7 @@ async def _pushed(
     above = [entry for entry in united if entry.key >= floor]
     entries, exhausted = above[:limit], len(above) <= limit
     once = window.after is None and settled and not exhausted
-    wanted = Wanted(timeline.owner)
+    wanted = Wanted(timeline.owner, now)
     for entry in entries:
         wanted.entry(entry)
     # The eighth find goes to the timeline or to the posts of a second helping, never to both.
@@ -136,9 +136,9 @@ async def _pushed(
 
 async def _helped(documents: Documents, sight: Sight, entries: Sequence[FeedEntry], first: int) -> Sight:
     """Reads the posts of the remaining candidates too, where rules left the page short."""
-    if sum(show_item(sight, entry, home=True) is not None for entry in entries[:first]) == first:
+    if sum(show_item(sight, entry, Feed.HOME) is not None for entry in entries[:first]) == first:
         return sight
-    wanted = [entry.post for entry in entries[first:] if worth_reading(sight, entry, home=True)]
+    wanted = [entry.post for entry in entries[first:] if worth_reading(sight, entry, Feed.HOME)]
     return sight.joined(Sight(viewer=sight.viewer, posts=await get_posts(documents, wanted)))
 
 
@@ -148,7 +148,7 @@ def _page(
     """What rules let through; ``reached`` is where the candidates end, with or without ``more`` behind them."""
     items: list[Item[FeedItem]] = []
     for place, entry in enumerate(entries, 1):
-        item = show_item(sight, entry, home=True)
+        item = show_item(sight, entry, Feed.HOME)
         if item is not None:
             items.append(Item(entry.cursor, item))
         if len(items) == window.first:
@@ -160,8 +160,8 @@ def _page(
 def _may_follow(sight: Sight, entry: FeedEntry) -> bool:
     """Whether a candidate behind a full page could be on the next one; its post may not have been read."""
     if entry.post in sight.posts:
-        return show_item(sight, entry, home=True) is not None
-    return worth_reading(sight, entry, home=True)
+        return show_item(sight, entry, Feed.HOME) is not None
+    return worth_reading(sight, entry, Feed.HOME)
 
 
 def _key(entry: FeedEntry) -> str:

@@ -1,18 +1,17 @@
 """Reading: each list and lookup as skeleton → hydrate → rules. What comes out is presented by the edge, which does no reading of its own.
 
-Homes have a module of their own (projections.homefeed).
+Homes have a module of their own (projections.homefeed), and so have lists of people (projections.people).
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from projections.accounts import profile_by_handle
 from projections.documents.port import After, Documents
-from projections.feeds import FeedEntry, FollowEdge, author_entries, followers_of, follows_of
+from projections.feeds import AuthorFilter, FeedEntry, author_entries
 from projections.hashtag_feed import TaggedPost, tagged_posts
 from projections.paging import Page, Window, fill
 from projections.posts import PostDoc, replies_to
-from projections.rules import FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
+from projections.rules import Feed, FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
 from projections.sight import hydrate
 
 
@@ -22,10 +21,12 @@ async def see_posts(documents: Documents, viewer: str | None, ids: Sequence[str]
     return [show_post(sight, id_) for id_ in ids]
 
 
-async def see_people(documents: Documents, viewer: str | None, ids: Sequence[str]) -> Sequence[PersonView | None]:
-    """People in the order of ``ids``; one wave, two finds."""
+async def see_people(
+    documents: Documents, viewer: str | None, ids: Sequence[str], *, listed: bool = False
+) -> Sequence[PersonView | None]:
+    """People in the order of ``ids``; one wave, two finds. ``listed``: among others (projections.rules.OfPerson)."""
     sight = await hydrate(documents, viewer, people=ids)
-    return [show_person(sight, id_) for id_ in ids]
+    return [show_person(sight, id_, listed=listed) for id_ in ids]
 
 
 async def see_person_by_handle(documents: Documents, viewer: str | None, handle: str) -> PersonView | None:
@@ -35,34 +36,44 @@ async def see_person_by_handle(documents: Documents, viewer: str | None, handle:
 
 
 async def see_entries(
-    documents: Documents, viewer: str | None, entries: Sequence[FeedEntry], *, home: bool = False
+    documents: Documents, viewer: str | None, entries: Sequence[FeedEntry], feed: Feed = Feed.PERSON, now: int = 0
 ) -> Sequence[FeedItem | None]:
-    """Feed items in the order of ``entries``, None for what rules leave out; one wave, three finds. A live item passes here too."""
-    sight = await hydrate(documents, viewer, entries=entries)
-    return [show_item(sight, entry, home=home) for entry in entries]
+    """Feed items in the order of ``entries``, None for what rules leave out; one wave, three finds. ``now`` is for mutes (Sight)."""
+    sight = await hydrate(documents, viewer, entries=entries, now=now)
+    return [show_item(sight, entry, feed) for entry in entries]
 
 
 async def author_page(
-    documents: Documents, viewer: str | None, author: str, window: Window, *, replies: bool
+    documents: Documents, viewer: str | None, author: str, window: Window, chosen: AuthorFilter
 ) -> Page[FeedItem]:
-    """What a person posted and reposted, newest first; ``replies``: theirs to others too. Two waves and four finds a round."""
+    """What a person posted and reposted, newest first. Two waves and four finds a round."""
+    hidden = False
 
     async def fetch(after: After | None, limit: int) -> Sequence[FeedEntry]:
+        if hidden:
+            return ()
         return await author_entries(
-            documents, author, replies=replies, after=after, limit=limit, reverse=not window.backward
+            documents, author, chosen, after=after, limit=limit, reverse=not window.backward
         )
 
-    return await fill(fetch, partial(see_entries, documents, viewer), window)
+    async def resolve(found: Sequence[FeedEntry]) -> Sequence[FeedItem | None]:
+        nonlocal hidden
+        sight = await hydrate(documents, viewer, entries=found)
+        # Behind a block the list is empty, and ends at once.
+        hidden = sight.apart(author)
+        return [show_item(sight, entry) for entry in found]
+
+    return await fill(fetch, resolve, window)
 
 
-async def hashtag_page(documents: Documents, viewer: str | None, tag: str, window: Window) -> Page[FeedItem]:
+async def hashtag_page(documents: Documents, viewer: str | None, tag: str, window: Window, now: int) -> Page[FeedItem]:
     """Public posts under a folded tag (domain.text.fold_tag), newest first. Two waves and four finds a round."""
 
     async def fetch(after: After | None, limit: int) -> Sequence[TaggedPost]:
         return await tagged_posts(documents, tag, after=after, limit=limit, reverse=not window.backward)
 
     async def resolve(found: Sequence[TaggedPost]) -> Sequence[FeedItem | None]:
-        return await see_entries(documents, viewer, [tagged.entry for tagged in found])
+        return await see_entries(documents, viewer, [tagged.entry for tagged in found], Feed.OPEN, now)
 
     return await fill(fetch, resolve, window)
 
@@ -70,7 +81,8 @@ async def hashtag_page(documents: Documents, viewer: str | None, tag: str, windo
 async def replies_page(
     documents: Documents, viewer: str | None, post: str, window: Window
 ) -> Page[PostView | Tombstone]:
-    """Direct replies, oldest first; a deleted one stays as a tombstone while something hangs on it. Two waves and three finds a round."""
+    """Direct replies, oldest first; one that was deleted, or is behind a block, keeps its place while something hangs on it. Two waves and three finds a
+    round."""
 
     async def fetch(after: After | None, limit: int) -> Sequence[PostDoc]:
         return await replies_to(documents, post, after=after, limit=limit, reverse=window.backward)
@@ -79,32 +91,8 @@ async def replies_page(
         sight = await hydrate(documents, viewer, known=found)
         shown = [show_post(sight, doc.id) for doc in found]
         return [
-            view if isinstance(view, PostView) or (view.deleted and doc.counts.replies > 0) else None
+            view if isinstance(view, PostView) or (doc.counts.replies > 0 and (view.deleted or view.blocked)) else None
             for doc, view in zip(found, shown, strict=True)
         ]
-
-    return await fill(fetch, resolve, window)
-
-
-async def followers_page(documents: Documents, viewer: str | None, account: str, window: Window) -> Page[PersonView]:
-    """Who follows a person, newest follow first. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FollowEdge]:
-        return await followers_of(documents, account, after=after, limit=limit, reverse=not window.backward)
-
-    async def resolve(found: Sequence[FollowEdge]) -> Sequence[PersonView | None]:
-        return await see_people(documents, viewer, [edge.follower for edge in found])
-
-    return await fill(fetch, resolve, window)
-
-
-async def following_page(documents: Documents, viewer: str | None, account: str, window: Window) -> Page[PersonView]:
-    """Whom a person follows, newest follow first. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FollowEdge]:
-        return await follows_of(documents, account, after=after, limit=limit, reverse=not window.backward)
-
-    async def resolve(found: Sequence[FollowEdge]) -> Sequence[PersonView | None]:
-        return await see_people(documents, viewer, [edge.followee for edge in found])
 
     return await fill(fetch, resolve, window)

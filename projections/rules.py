@@ -13,18 +13,32 @@ from projections.viewer_edges import ViewerEdge
 
 
 class Verdict(StrEnum):
-    """``SHOWN``, or why not. To a client all but SHOWN and DELETED are the same: what it may not see, it cannot tell from what is not there."""
+    """``SHOWN``, or why not. To a client all but SHOWN, DELETED and BLOCKED are the same: what it may not see, it cannot tell from what is not there."""
 
     SHOWN = "SHOWN"
     DELETED = "DELETED"
     NOT_FOUND = "NOT_FOUND"
     NOT_VISIBLE = "NOT_VISIBLE"
+    BLOCKED = "BLOCKED"
+    MUTED = "MUTED"
     NOT_FOLLOWED = "NOT_FOLLOWED"
     UNDONE = "UNDONE"
 
 
+class Feed(StrEnum):
+    """Where an item is to stand. ``HOME``: what the viewer follows; ``OPEN``: what comes from anybody; ``PERSON``: what one person posted, whom the
+    viewer has looked up. Mutes hide from the first two."""
+
+    HOME = "HOME"
+    OPEN = "OPEN"
+    PERSON = "PERSON"
+
+
 class OfPerson(msgspec.Struct, frozen=True):
+    """``listed``: among others, where those whom a block keeps apart are left out. Looked up, they see who they have to do with, and can unblock."""
+
     account: str
+    listed: bool = False
 
 
 class OfPost(msgspec.Struct, frozen=True):
@@ -32,31 +46,29 @@ class OfPost(msgspec.Struct, frozen=True):
 
 
 class OfItem(msgspec.Struct, frozen=True):
-    """An item of a feed; ``home``: of the viewer's home, into which only those come whom the viewer follows."""
-
     entry: FeedEntry
-    home: bool = False
+    feed: Feed = Feed.PERSON
 
 
 def rules(sight: Sight, reference: OfPerson | OfPost | OfItem) -> Verdict:
     """Whether the viewer may be shown what the reference names. Reads nothing but the sight, which must have been hydrated for it."""
     match reference:
-        case OfPerson(account):
-            return _person(sight, account)
+        case OfPerson(account, listed):
+            verdict = _person(sight, account)
+            return Verdict.BLOCKED if verdict is Verdict.SHOWN and listed and sight.apart(account) else verdict
         case OfPost(post):
             return _post(sight, post)
-        case OfItem(entry, home):
-            before = _item(sight, entry, home)
+        case OfItem(entry, feed):
+            before = _item(sight, entry, feed)
             return before if before is not Verdict.SHOWN else _post(sight, entry.post)
 
 
-def worth_reading(sight: Sight, entry: FeedEntry, *, home: bool) -> bool:
+def worth_reading(sight: Sight, entry: FeedEntry, feed: Feed) -> bool:
     """Whether rules could show the item, as far as people and edges tell: its post need not be read otherwise."""
-    return _item(sight, entry, home) is Verdict.SHOWN and _person(sight, entry.post_author) is Verdict.SHOWN
+    return _item(sight, entry, feed) is Verdict.SHOWN
 
 
 def _person(sight: Sight, account: str) -> Verdict:
-    # Blocks and mutes between viewer and person belong here: every other rule asks this one.
     person = sight.people.get(account)
     if person is None or person.state != ACTIVE or person.redacted:
         return Verdict.NOT_FOUND
@@ -67,6 +79,9 @@ def _post(sight: Sight, id_: str) -> Verdict:
     post = sight.posts.get(id_)
     if post is None or _person(sight, post.author) is not Verdict.SHOWN:
         return Verdict.NOT_FOUND
+    if sight.apart(post.author):
+        # Whatever else it is: behind a block all posts look the same.
+        return Verdict.BLOCKED
     if not _may_see(sight, post):
         return Verdict.NOT_VISIBLE
     return Verdict.DELETED if post.deleted or post.text is None else Verdict.SHOWN
@@ -78,18 +93,23 @@ def _may_see(sight: Sight, post: PostDoc) -> bool:
         return True
     if sight.viewer in post.mentions:
         return True
-    return post.visibility == "FOLLOWERS" and sight.outgoing(post.author).following
+    return post.visibility == "FOLLOWERS" and sight.follows(post.author)
 
 
-def _item(sight: Sight, entry: FeedEntry, home: bool) -> Verdict:
-    if _person(sight, entry.author) is not Verdict.SHOWN:
-        return Verdict.NOT_FOUND
+def _item(sight: Sight, entry: FeedEntry, feed: Feed) -> Verdict:
+    for person in dict.fromkeys((entry.author, entry.post_author)):
+        if _person(sight, person) is not Verdict.SHOWN:
+            return Verdict.NOT_FOUND
+        if sight.apart(person):
+            return Verdict.BLOCKED
+        if feed is not Feed.PERSON and sight.mutes(person):
+            return Verdict.MUTED
     if entry.repost:
         standing = sight.edge(entry.author, entry.post)
         # A repost that was undone and made again stands under its newer time alone.
         if not standing.reposted or sort_key(standing.reposted_at or 0, entry.item) != entry.key:
             return Verdict.UNDONE
-    if home and entry.author != sight.viewer and not _wanted(sight, entry):
+    if feed is Feed.HOME and entry.author != sight.viewer and not _wanted(sight, entry):
         return Verdict.NOT_FOLLOWED
     return Verdict.SHOWN
 
@@ -97,11 +117,10 @@ def _item(sight: Sight, entry: FeedEntry, home: bool) -> Verdict:
 def _wanted(sight: Sight, entry: FeedEntry) -> bool:
     """Whether somebody else's item belongs in the viewer's home: a reply only if it speaks to the viewer, to somebody whom the viewer follows, or
     goes on in the author's own thread (as Mastodon, lib/feed_manager.rb); a repost only if the follow wants them."""
-    edge = sight.outgoing(entry.author)
-    if not edge.following or (entry.repost and not edge.reposts):
+    if not sight.follows(entry.author) or (entry.repost and not sight.outgoing(entry.author).reposts):
         return False
     to = entry.reply_to_author
-    return entry.repost or to is None or to in (sight.viewer, entry.author) or sight.outgoing(to).following
+    return entry.repost or to is None or to in (sight.viewer, entry.author) or sight.follows(to)
 
 
 class PersonView(msgspec.Struct, frozen=True):
@@ -117,11 +136,13 @@ class PersonView(msgspec.Struct, frozen=True):
 
 
 class PostView(msgspec.Struct, frozen=True):
-    """A post as the viewer sees it; ``edge`` is what the viewer has done with it."""
+    """A post as the viewer sees it; ``edge`` is what the viewer has done with it. ``quoted`` is what it quotes, or stands in the place of that, where
+    it was read; what that one quotes is not."""
 
     post: PostDoc
     author: PersonView
     edge: ViewerEdge
+    quoted: "PostView | Tombstone | None" = None
 
     @property
     def id(self) -> str:
@@ -129,10 +150,11 @@ class PostView(msgspec.Struct, frozen=True):
 
 
 class Tombstone(msgspec.Struct, frozen=True):
-    """In place of a post; ``deleted`` False: there is none, or none for this viewer."""
+    """In place of a post. ``blocked``: its author and the viewer are kept apart; neither that nor ``deleted``: there is none, or none for this viewer."""
 
     id: str
     deleted: bool
+    blocked: bool = False
 
 
 class FeedItem(msgspec.Struct, frozen=True):
@@ -151,26 +173,33 @@ class FeedItem(msgspec.Struct, frozen=True):
         return key_time(self.entry.key)
 
 
-def show_person(sight: Sight, account: str) -> PersonView | None:
+def show_person(sight: Sight, account: str, *, listed: bool = False) -> PersonView | None:
     """The person, None where rules hide them."""
-    if rules(sight, OfPerson(account)) is not Verdict.SHOWN:
+    if rules(sight, OfPerson(account, listed)) is not Verdict.SHOWN:
         return None
     return PersonView(sight.people[account], sight.outgoing(account), sight.incoming(account))
 
 
 def show_post(sight: Sight, post: str) -> PostView | Tombstone:
-    """The post, or what stands in its place."""
+    """The post with what it quotes, or what stands in its place."""
+    view = _show(sight, post)
+    if isinstance(view, Tombstone) or view.post.quote not in sight.posts:
+        return view
+    return msgspec.structs.replace(view, quoted=_show(sight, view.post.quote))
+
+
+def _show(sight: Sight, post: str) -> PostView | Tombstone:
     verdict = rules(sight, OfPost(post))
     doc = sight.posts.get(post)
     author = show_person(sight, doc.author) if doc is not None else None
     if verdict is not Verdict.SHOWN or doc is None or author is None:
-        return Tombstone(post, verdict is Verdict.DELETED)
+        return Tombstone(post, verdict is Verdict.DELETED, verdict is Verdict.BLOCKED)
     return PostView(doc, author, sight.outgoing(post))
 
 
-def show_item(sight: Sight, entry: FeedEntry, *, home: bool = False) -> FeedItem | None:
+def show_item(sight: Sight, entry: FeedEntry, feed: Feed = Feed.PERSON) -> FeedItem | None:
     """The item, None where rules leave it out of the feed."""
-    if rules(sight, OfItem(entry, home)) is not Verdict.SHOWN:
+    if rules(sight, OfItem(entry, feed)) is not Verdict.SHOWN:
         return None
     post = show_post(sight, entry.post)
     if isinstance(post, Tombstone):

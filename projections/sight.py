@@ -15,9 +15,11 @@ Pair = tuple[str, str]
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
-    """Documents that were read for ``viewer`` (None: nobody signed in). What is absent was not there, or not asked for."""
+    """Documents that were read for ``viewer`` (None: nobody signed in). What is absent was not there, or not asked for. ``now`` in microseconds is
+    the viewer's, by which mutes expire; 0: none has."""
 
     viewer: str | None
+    now: int = 0
     posts: Mapping[str, PostDoc] = {}
     people: Mapping[str, Profile] = {}
     edges: Mapping[Pair, ViewerEdge] = {}
@@ -33,9 +35,21 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
         """What a person is to the viewer."""
         return self.edge(source, self.viewer) if self.viewer is not None else NO_EDGE
 
+    def apart(self, person: str) -> bool:
+        """Whether the viewer and a person are kept apart by a block, whoever of them made it."""
+        return self.outgoing(person).blocking or self.incoming(person).blocking
+
+    def follows(self, person: str) -> bool:
+        """Whether the viewer follows a person: a follow counts no more once there is a block, though a reactor has yet to end it."""
+        return self.outgoing(person).following and not self.apart(person)
+
+    def mutes(self, person: str) -> bool:
+        return self.outgoing(person).mutes(self.now)
+
     def joined(self, other: "Sight") -> "Sight":
         return Sight(
             viewer=self.viewer,
+            now=self.now,
             posts={**self.posts, **other.posts},
             people={**self.people, **other.people},
             edges={**self.edges, **other.edges},
@@ -45,8 +59,9 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 class Wanted:
     """Ids to be read, gathered from what a page consists of; each is read once."""
 
-    def __init__(self, viewer: str | None) -> None:
+    def __init__(self, viewer: str | None, now: int = 0) -> None:
         self.viewer = viewer
+        self.now = now
         # Insertion order keeps a page's reads the same from one time to the next.
         self.posts: dict[str, None] = {}
         self.people: dict[str, None] = {}
@@ -81,6 +96,7 @@ class Wanted:
         self.reaction(post.id)
         if post.reply_to_author is not None:
             self._follow(post.reply_to_author)
+        self._quoted(post.quote, post.quote_author)
 
     def entry(self, entry: FeedEntry) -> None:
         """What an entry needs to be judged and shown, without its post."""
@@ -91,6 +107,12 @@ class Wanted:
             self.pairs[entry.author, entry.post] = None
         if entry.reply_to_author is not None:
             self._follow(entry.reply_to_author)
+        self._quoted(entry.quote, entry.quote_author)
+
+    def _quoted(self, post: str | None, author: str | None) -> None:
+        if post is not None and author is not None:
+            self.post(post)
+            self.person(author)
 
     async def read(self, documents: Documents) -> Sight:
         """One wave: posts, people and edges at once, and no find for what nobody asked for."""
@@ -99,7 +121,7 @@ class Wanted:
             get_profiles(documents, list(self.people)),
             get_edges(documents, self.pairs),
         )
-        return Sight(viewer=self.viewer, posts=posts, people=people, edges=edges)
+        return Sight(viewer=self.viewer, now=self.now, posts=posts, people=people, edges=edges)
 
 
 async def read_together(documents: Documents, wanted: Sequence[Wanted]) -> Sequence[Sight]:
@@ -108,7 +130,9 @@ async def read_together(documents: Documents, wanted: Sequence[Wanted]) -> Seque
     for one in wanted:
         everything.include(one)
     read = await everything.read(documents)
-    return [Sight(viewer=one.viewer, posts=read.posts, people=read.people, edges=read.edges) for one in wanted]
+    return [
+        Sight(viewer=one.viewer, now=one.now, posts=read.posts, people=read.people, edges=read.edges) for one in wanted
+    ]
 
 
 async def hydrate(
@@ -119,11 +143,12 @@ async def hydrate(
     people: Iterable[str] = (),
     entries: Iterable[FeedEntry] = (),
     known: Iterable[PostDoc] = (),
+    now: int = 0,
 ) -> Sight:
     """All that rules and presenting need of these: one wave of at most three finds, for ``entries``, ``people`` and ``known`` posts (which are not
     read again); a second one of two for ``posts``, whose authors must be learned first."""
     posts, known = list(posts), list(known)
-    wanted = Wanted(viewer)
+    wanted = Wanted(viewer, now)
     for post in posts:
         wanted.post(post)
     for person in people:

@@ -16,7 +16,7 @@ from domain.errors import Code, UnavailableError, refuse
 from projections import home
 from projections.feeds import FeedEntry, following_ids
 from projections.posts import PostDoc
-from projections.rules import FeedItem, PostView, Tombstone, show_item, show_post
+from projections.rules import Feed, FeedItem, PostView, Tombstone, show_item, show_post
 from projections.sight import Sight, Wanted
 from projections.signals import Signal, SignalKind, author_topic, following_topic
 
@@ -169,7 +169,7 @@ class _HomeStream:
 
     async def _sight(self, signals: Sequence[Signal]) -> Sight:
         """One wave; a second one where a signal names a post alone, whose author must be learned first."""
-        wanted = Wanted(self._viewer.account)
+        wanted = Wanted(self._viewer.account, self._services.now())
         named: list[str] = []
         for signal in signals:
             if signal.entry is not None:
@@ -215,10 +215,10 @@ def _view(sight: Sight, signal: Signal) -> FeedItem | PostView | Tombstone | Non
         return None
     match signal.kind:
         case SignalKind.ITEM_ADDED:
-            return None if signal.entry is None else show_item(sight, signal.entry, home=True)
+            return None if signal.entry is None else show_item(sight, signal.entry, Feed.HOME)
         case SignalKind.ITEM_UPDATED:
             post = sight.posts.get(signal.post)
-            return None if post is None else show_item(sight, own_entry(post), home=True)
+            return None if post is None else show_item(sight, own_entry(post), Feed.HOME)
         case SignalKind.ITEM_REMOVED:
             return Tombstone(signal.post, deleted=True) if _deletion(signal) else show_post(sight, signal.post)
     return None

@@ -56,5 +56,5 @@ async def hashtag_feed(
     list_ = list_name(viewer, "hashtagFeed", tag)
     asked = window(services.signer, list_, first=first, after=after, last=last, before=before)
     await consistent(context, HASHTAG)
-    page = await reading.hashtag_page(services.documents, viewer, tag, asked)
+    page = await reading.hashtag_page(services.documents, viewer, tag, asked, services.now())
     return connection(services.signer, list_, page, partial(present_item, viewer))

@@ -17,6 +17,7 @@ from projections.sight import Sight
 from projections.viewer_edges import VIEWER_EDGES, ViewerEdge
 
 _FAMILIES: Final = (accounts.FAMILY, posts.FAMILY, viewer_edges.FAMILY)
+_LOOKED_AT: Final = (PROFILES, POSTS, VIEWER_EDGES)
 
 
 async def foresee(documents: Documents, viewer: str | None, events: Sequence[Recorded]) -> Sight:
@@ -51,7 +52,7 @@ def _pending(events: Sequence[Recorded]) -> Mapping[Collection, Sequence[Doc]]:
     for recorded in events:
         for family in _FAMILIES:
             for operation in family.fold(recorded):
-                if isinstance(operation, Alter):
+                if isinstance(operation, Alter) and operation.collection in _LOOKED_AT:
                     changes[operation.collection, operation.id][recorded.sequence].append(operation.change)
     pending: defaultdict[Collection, list[Doc]] = defaultdict(list)
     for (collection, id_), steps in changes.items():

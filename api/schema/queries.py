@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from api.context import RequestContext
-from api.schema import feeds, progress, trending
+from api.schema import feeds, progress, relations, trending
 from api.schema.consistency import SHOWN, Info, consistent
 from api.schema.enums import TrendKind, TrendWindow
 from api.schema.fields import asks_for, resolved
@@ -53,6 +53,39 @@ class Viewer:
     async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
         return await feeds.home_feed(info.context, first, after, live=asks_for(info, "liveCursor"))
 
+    @resolved("Whom the viewer blocks, the latest first.")
+    async def blocks(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[User]:
+        return await relations.blocks(info.context, first, after, last, before)
+
+    @resolved("Whom the viewer mutes, the latest first; without those whose mute has ended.")
+    async def mutes(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[User]:
+        return await relations.mutes(info.context, first, after, last, before)
+
+    @resolved("Who has asked to follow the viewer and waits for `acceptFollow` or `rejectFollow`, the latest first.")
+    async def follow_requests(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[User]:
+        return await relations.follow_requests(info.context, first, after, last, before)
+
 
 @strawberry.type(description="What can be asked for.")
 class Query:
@@ -76,7 +109,7 @@ class Query:
         return None if view is None else present_user(viewer, view)
 
     @resolved(
-        "A post by id, or the tombstone of one that was deleted; null where there is none, or none for the viewer."
+        "A post by id, or what stands in its place where it was deleted or is behind a block; null where there is none, or none for the viewer."
     )
     async def post(self, info: Info, id: Id) -> PostResult | None:
         parsed = kind_and_bare(id)
@@ -161,11 +194,11 @@ async def find_people(context: RequestContext, accounts: Sequence[str]) -> Mappi
 
 
 async def find_posts(context: RequestContext, posts: Sequence[str]) -> Mapping[str, PostResult]:
-    """Posts and the tombstones of deleted ones, by bare id."""
+    """Posts and what stands in the place of deleted and blocked ones, by bare id."""
     await consistent(context, SHOWN)
     viewer = viewer_of(context)
     views = await reading.see_posts(context.services.documents, viewer, posts)
-    return {v.id: present_post(viewer, v) for v in views if not isinstance(v, Tombstone) or v.deleted}
+    return {v.id: present_post(viewer, v) for v in views if not isinstance(v, Tombstone) or v.deleted or v.blocked}
 
 
 async def find_nodes(context: RequestContext, ids: Sequence[str]) -> list[Node | None]:

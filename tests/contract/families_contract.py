@@ -14,8 +14,16 @@ from projections.accounts import get_profiles, profile_by_handle
 from projections.documents.port import Documents, Fidelity
 from projections.homefeed import home_page
 from projections.paging import Page, Window
+from projections.people import (
+    blocks_page,
+    followers_page,
+    following_page,
+    known_followers_page,
+    mutes_page,
+    requests_page,
+)
 from projections.posts import get_posts
-from projections.reading import author_page, followers_page, following_page, hashtag_page, replies_page
+from projections.reading import author_page, hashtag_page, replies_page
 from projections.rules import FeedItem, PostView, Tombstone
 from projections.timelines import HomeLimits
 from tests.contract.families_history import FORGOTTEN, PEOPLE, SHARDS, World, random_actions
@@ -73,16 +81,32 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
             items = await through(partial(author_page, documents, viewer, person, replies=replies))
             assert [item.id for item in items] == oracle.author(viewer, person, replies=replies)
         people = await through(partial(followers_page, documents, viewer, person))
-        assert [view.id for view in people] == oracle.followers(person)
+        assert [view.id for view in people] == oracle.followers(viewer, person)
         people = await through(partial(following_page, documents, viewer, person))
-        assert [view.id for view in people] == oracle.following(person)
+        assert [view.id for view in people] == oracle.following(viewer, person)
+        if viewer is not None:
+            people = await through(partial(known_followers_page, documents, viewer, person))
+            assert [view.id for view in people] == oracle.known(viewer, person)
+    if viewer is not None:
+        await check_own_lists(documents, world, viewer, backward=backward)
     for tag in ("tea", "rain"):
-        items = await through(partial(hashtag_page, documents, viewer, tag))
+        items = await through(partial(hashtag_page, documents, viewer, tag, now=world.now))
         assert [item.id for item in items] == oracle.hashtag(viewer, tag)
     for post in world.posts:
         views = await through(partial(replies_page, documents, viewer, post))
         named = [view.id if isinstance(view, PostView) else f"({view.id})" for view in views]
         assert named == oracle.replies(viewer, post)
+
+
+async def check_own_lists(documents: Documents, world: World, viewer: str, *, backward: bool) -> None:
+    oracle = Oracle(world)
+    through = partial(walk, first=3, backward=backward)
+    blocked = await through(partial(blocks_page, documents, viewer))
+    assert [view.id for view in blocked] == oracle.blocks(viewer)
+    muted = await through(partial(mutes_page, documents, viewer, now=world.now))
+    assert [view.id for view in muted] == oracle.mutes(viewer)
+    asking = await through(partial(requests_page, documents, viewer))
+    assert [view.id for view in asking] == oracle.requests(viewer)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,10 +7,20 @@ from typing import Final
 
 from domain.envelope import Metadata, Recorded
 from domain.events import (
+    AccountBlocked,
+    AccountLocked,
+    AccountMuted,
     AccountPrivate,
     AccountRegistered,
+    AccountUnblocked,
+    AccountUnlocked,
+    AccountUnmuted,
     Event,
     Followed,
+    FollowRequestAccepted,
+    FollowRequested,
+    FollowRequestRejected,
+    FollowRequestWithdrawn,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -50,12 +60,17 @@ class Post:
 
 @dataclass
 class World:
-    """Makes valid events out of actions, and remembers what is so."""
+    """Makes valid events out of actions, and remembers what is so. ``blocked_follows`` are those that a reactor has yet to end."""
 
     posts: dict[str, Post] = field(default_factory=dict)
     follows: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     reposts: dict[tuple[str, str], int] = field(default_factory=dict)
     likes: set[tuple[str, str]] = field(default_factory=set)
+    requests: dict[tuple[str, str], int] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], int] = field(default_factory=dict)
+    mutes: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+    blocked_follows: set[tuple[str, str]] = field(default_factory=set)
     log: list[Recorded] = field(default_factory=list)
     now: int = START
 
@@ -95,7 +110,20 @@ class World:
         posts = list(self.posts.values())
         # Mostly the newest: what happens to one post over and over is where orders matter.
         post = posts[-1 - what % min(len(posts), 8)] if posts else None
-        acts = (self._post, self._post, self._post, self._follow, self._follow, self._unfollow, self._sleep)
+        acts = (
+            self._post,
+            self._post,
+            self._post,
+            self._follow,
+            self._follow,
+            self._follow,
+            self._unfollow,
+            self._block,
+            self._mute,
+            self._lock,
+            self._answer_request,
+            self._sleep,
+        )
         on_post = (
             self._reply,
             self._reply,
@@ -107,6 +135,8 @@ class World:
             self._delete,
         )
         place = which % (len(acts) + len(on_post))
+        if how % 3 == 0:
+            self.react()
         if place < len(acts):
             acts[place](person, other, how)
         elif post is not None:
@@ -172,27 +202,97 @@ class World:
         self._create(person, how, None, (other,) if how % 3 == 0 else (), late)
 
     def _reply(self, person: str, post: Post, how: int) -> None:
-        if not post.deleted:
+        if not post.deleted and not self.apart(person, post.author):
             self._create(person, how, post, ())
+
+    def apart(self, one: str | None, other: str) -> bool:
+        return (one, other) in self.blocks or (other, one) in self.blocks
+
+    def react(self) -> None:
+        """The reactors have come as far as everybody else."""
+        for who, whom in sorted(self.blocked_follows):
+            self._unfollow(who, whom, 0)
+        self.blocked_follows.clear()
 
     def _follow(self, person: str, other: str, how: int) -> None:
         pair, reposts = (person, other), how % 4 != 0
         standing = self.follows.get(pair)
-        if person == other or (standing is not None and standing[1] == reposts):
+        if person == other or self.apart(person, other) or (standing is not None and standing[1] == reposts):
             return
+        if other in self.locked and standing is None:
+            if pair not in self.requests:
+                asked = FollowRequested(follower=person, followee=other, reposts=reposts)
+                self.requests[pair] = self._record(other, f"follow-{person}-{other}", asked)
+            return
+        if self.requests.pop(pair, None) is not None:
+            accepted = FollowRequestAccepted(follower=person, followee=other)
+            self._record(other, f"follow-{person}-{other}", accepted)
         event = Followed(follower=person, followee=other, reposts=reposts, renewed=standing is not None)
         sort_at = self._record(other, f"follow-{person}-{other}", event)
         self.follows[pair] = (standing[0] if standing else sort_at, reposts)
 
     def _unfollow(self, person: str, other: str, _: int) -> None:
+        self._end(person, other, FollowRequestWithdrawn(follower=person, followee=other))
+
+    def _end(self, person: str, other: str, ends_request: Event) -> None:
+        stream = f"follow-{person}-{other}"
         if self.follows.pop((person, other), None) is not None:
-            self._record(other, f"follow-{person}-{other}", Unfollowed(follower=person, followee=other))
+            self._record(other, stream, Unfollowed(follower=person, followee=other))
+        if self.requests.pop((person, other), None) is not None:
+            self._record(other, stream, ends_request)
+
+    def _block(self, person: str, other: str, how: int) -> None:
+        pair, stream = (person, other), f"block-{person}-{other}"
+        if person == other:
+            return
+        if self.blocks.pop(pair, None) is not None:
+            self._record(person, stream, AccountUnblocked(actor=person, target=other))
+            self.blocked_follows.discard(pair)
+        elif how % 2:
+            self.blocks[pair] = self._record(person, stream, AccountBlocked(actor=person, target=other))
+            self._end(other, person, FollowRequestRejected(follower=other, followee=person))
+            self.blocked_follows.add(pair)
+
+    def _mute(self, person: str, other: str, how: int) -> None:
+        pair, stream = (person, other), f"mute-{person}-{other}"
+        if person == other:
+            return
+        if how % 3 and self.mutes.pop(pair, None) is not None:
+            self._record(person, stream, AccountUnmuted(actor=person, target=other))
+        else:
+            until = self.now + how * 3_600_000_000 if how % 2 else None
+            at = self._record(person, stream, AccountMuted(actor=person, target=other, until=until))
+            self.mutes[pair] = (at, until)
+
+    def _lock(self, person: str, _: str, how: int) -> None:
+        if person in self.locked:
+            self.locked.remove(person)
+            self._record(person, f"account-{person}", AccountUnlocked(account=person))
+        elif how % 3 == 0:
+            self.locked.add(person)
+            self._record(person, f"account-{person}", AccountLocked(account=person))
+
+    def _answer_request(self, person: str, _: str, how: int) -> None:
+        """The newest request is accepted or rejected."""
+        asking = [pair for pair in self.requests if pair[1] == person]
+        if not asking:
+            return
+        pair = asking[-1]
+        if how % 2 or self.apart(*pair):
+            self._end(*pair, FollowRequestRejected(follower=pair[0], followee=person))
+        else:
+            del self.requests[pair]
+            stream = f"follow-{pair[0]}-{person}"
+            self._record(person, stream, FollowRequestAccepted(follower=pair[0], followee=person))
+            followed = Followed(follower=pair[0], followee=person)
+            self.follows[pair] = (self._record(person, stream, followed), True)
 
     def _repost(self, person: str, post: Post, _: int) -> None:
         allowed = post.visibility in ("PUBLIC", "UNLISTED") or (
             post.visibility == "FOLLOWERS" and post.author == person
         )
-        if allowed and not post.deleted and (person, post.id) not in self.reposts:
+        kept_apart = self.apart(person, post.author)
+        if allowed and not kept_apart and not post.deleted and (person, post.id) not in self.reposts:
             event = PostReposted(actor=person, post=post.id, author=post.author)
             self.reposts[person, post.id] = self._record(person, f"repost-{person}-{post.id}", event)
 
@@ -237,4 +337,4 @@ class World:
 
 
 def random_actions(rng: random.Random, length: int) -> Sequence[Action]:
-    return [(rng.randrange(15), rng.randrange(6), rng.randrange(48), rng.randrange(48)) for _ in range(length)]
+    return [(rng.randrange(20), rng.randrange(6), rng.randrange(48), rng.randrange(48)) for _ in range(length)]

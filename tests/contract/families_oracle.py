@@ -13,11 +13,19 @@ class Oracle:
         self._world = world
 
     def visible(self, viewer: str | None, post: Post) -> bool:
-        if post.author == FORGOTTEN or post.deleted:
+        if post.author == FORGOTTEN or post.deleted or self._world.apart(viewer, post.author):
             return False
         if post.visibility in ("PUBLIC", "UNLISTED") or viewer == post.author or viewer in post.mentions:
             return True
-        return post.visibility == "FOLLOWERS" and (viewer, post.author) in self._world.follows
+        return post.visibility == "FOLLOWERS" and self._follows(viewer, post.author)
+
+    def _follows(self, viewer: str | None, other: str) -> bool:
+        """A follow counts no more once there is a block."""
+        return (viewer, other) in self._world.follows and not self._world.apart(viewer, other)
+
+    def _mutes(self, viewer: str | None, other: str) -> bool:
+        _, until = self._world.mutes.get((viewer or "", other), (0, 0))
+        return until is None or until > self._world.now
 
     def _items(self) -> Iterator[tuple[int, str, str, Post]]:
         """(sort time, item, whose, post) of all feeds."""
@@ -33,13 +41,15 @@ class Oracle:
         for at, item, who, post in self._items():
             if not self.visible(viewer, post) or who == FORGOTTEN:
                 continue
+            if self._mutes(viewer, who) or self._mutes(viewer, post.author):
+                continue
             if who != viewer:
-                if (viewer, who) not in follows:
+                if not self._follows(viewer, who):
                     continue
                 if item != post.id and not follows[viewer, who][1]:
                     continue
                 to = post.parent.author if post.parent and item == post.id else None
-                if to is not None and to not in (viewer, who) and (viewer, to) not in follows:
+                if to is not None and to not in (viewer, who) and not self._follows(viewer, to):
                     continue
             found.append((at, item))
         return [item for _, item in sorted(found, reverse=True)]
@@ -49,6 +59,7 @@ class Oracle:
             (at, item)
             for at, item, who, post in self._items()
             if who == author != FORGOTTEN
+            and not self._world.apart(viewer, author)
             and self.visible(viewer, post)
             and (replies or post.parent is None or item != post.id)
         ]
@@ -56,7 +67,11 @@ class Oracle:
 
     def hashtag(self, viewer: str | None, tag: str) -> list[str]:
         tagged = [post for post in self._world.posts.values() if tag in post.tags and post.visibility == "PUBLIC"]
-        found = [(post.sort_at, post.id) for post in tagged if self.visible(viewer, post)]
+        found = [
+            (post.sort_at, post.id)
+            for post in tagged
+            if self.visible(viewer, post) and not self._mutes(viewer, post.author)
+        ]
         return [item for _, item in sorted(found, reverse=True)]
 
     def replies(self, viewer: str | None, parent: str) -> list[str]:
@@ -71,15 +86,42 @@ class Oracle:
         ]
 
     def _tombstone(self, viewer: str | None, post: Post) -> bool:
-        """Whether a deleted post keeps its place: something hangs on it, and the viewer could have seen it. Whom it mentioned has gone with the text."""
+        """Whether a deleted post, or one behind a block, keeps its place: something hangs on it, and the viewer could have seen it. Whom it mentioned has
+        gone with the text."""
         hanging = any(other.parent is post and not other.deleted for other in self._world.posts.values())
+        if post.author != FORGOTTEN and self._world.apart(viewer, post.author):
+            return hanging
         before = replace(post, deleted=False, mentions=())
         return post.deleted and hanging and self.visible(viewer, before)
 
-    def following(self, person: str) -> list[str]:
-        found = [(at, whom) for (who, whom), (at, _) in self._world.follows.items() if who == person != whom]
-        return [whom for _, whom in sorted(found, reverse=True) if whom != FORGOTTEN]
+    def following(self, viewer: str | None, person: str) -> list[str]:
+        follows = self._world.follows.items()
+        return self._people(viewer, person, [(at, whom) for (who, whom), (at, _) in follows if who == person])
 
-    def followers(self, person: str) -> list[str]:
-        found = [(at, who) for (who, whom), (at, _) in self._world.follows.items() if whom == person]
-        return [who for _, who in sorted(found, reverse=True) if who != FORGOTTEN]
+    def followers(self, viewer: str | None, person: str) -> list[str]:
+        follows = self._world.follows.items()
+        return self._people(viewer, person, [(at, who) for (who, whom), (at, _) in follows if whom == person])
+
+    def known(self, viewer: str, person: str) -> list[str]:
+        follows = self._world.follows
+        own = [(at, whom) for (who, whom), (at, _) in follows.items() if who == viewer and (whom, person) in follows]
+        return self._people(viewer, person, own)
+
+    def _people(self, viewer: str | None, owner: str, found: list[tuple[int, str]]) -> list[str]:
+        """Newest first; nothing of somebody who is gone or behind a block, and nobody who is."""
+        if owner == FORGOTTEN or self._world.apart(viewer, owner):
+            return []
+        shown = [(at, one) for at, one in found if one != FORGOTTEN and not self._world.apart(viewer, one)]
+        return [one for _, one in sorted(shown, reverse=True)]
+
+    def blocks(self, viewer: str) -> list[str]:
+        own = [(at, other) for (who, other), at in self._world.blocks.items() if who == viewer]
+        return [other for _, other in sorted(own, reverse=True) if other != FORGOTTEN]
+
+    def mutes(self, viewer: str) -> list[str]:
+        own = [(at, other) for (who, other), (at, _) in self._world.mutes.items() if who == viewer]
+        return [other for _, other in sorted(own, reverse=True) if other != FORGOTTEN and self._mutes(viewer, other)]
+
+    def requests(self, viewer: str) -> list[str]:
+        own = [(at, who) for (who, whom), at in self._world.requests.items() if whom == viewer]
+        return [who for _, who in sorted(own, reverse=True) if who != FORGOTTEN and not self._world.apart(viewer, who)]

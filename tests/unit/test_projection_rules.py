@@ -8,6 +8,7 @@ from projections.feeds import FeedEntry
 from projections.keys import sort_key
 from projections.posts import PostDoc
 from projections.rules import (
+    Feed,
     OfItem,
     OfPerson,
     OfPost,
@@ -116,9 +117,9 @@ def repost(at: int = 9) -> FeedEntry:
 
 
 def test_a_home_shows_whom_the_viewer_follows() -> None:
-    assert rules(sight("bob", bob_ada=FOLLOWING), OfItem(entry(), home=True)) is Verdict.SHOWN
-    assert rules(sight("bob"), OfItem(entry(), home=True)) is Verdict.NOT_FOLLOWED
-    assert rules(sight("ada"), OfItem(entry(), home=True)) is Verdict.SHOWN
+    assert rules(sight("bob", bob_ada=FOLLOWING), OfItem(entry(), Feed.HOME)) is Verdict.SHOWN
+    assert rules(sight("bob"), OfItem(entry(), Feed.HOME)) is Verdict.NOT_FOLLOWED
+    assert rules(sight("ada"), OfItem(entry(), Feed.HOME)) is Verdict.SHOWN
     assert rules(sight("bob"), OfItem(entry())) is Verdict.SHOWN
 
 
@@ -128,11 +129,11 @@ def test_a_home_shows_whom_the_viewer_follows() -> None:
 )
 def test_a_home_shows_replies_to_those_whom_the_viewer_knows(to: str, verdict: Verdict) -> None:
     seen = sight("bob", bob_ada=FOLLOWING, bob_cyd=FOLLOWING)
-    assert rules(seen, OfItem(entry(reply_to_author=to), home=True)) is verdict
+    assert rules(seen, OfItem(entry(reply_to_author=to), Feed.HOME)) is verdict
 
 
 def test_a_home_shows_all_replies_of_the_viewers_own() -> None:
-    assert rules(sight("ada"), OfItem(entry(reply_to_author="dee"), home=True)) is Verdict.SHOWN
+    assert rules(sight("ada"), OfItem(entry(reply_to_author="dee"), Feed.HOME)) is Verdict.SHOWN
 
 
 def test_a_repost_stands_while_it_stands() -> None:
@@ -145,8 +146,8 @@ def test_a_repost_stands_while_it_stands() -> None:
 def test_a_repost_is_shown_to_followers_who_want_reposts() -> None:
     made = ViewerEdge(reposted=True, reposted_at=9)
     unwanted = ViewerEdge(following=True, reposts=False)
-    assert rules(sight("bob", cyd_p=made, bob_cyd=FOLLOWING), OfItem(repost(), home=True)) is Verdict.SHOWN
-    assert rules(sight("bob", cyd_p=made, bob_cyd=unwanted), OfItem(repost(), home=True)) is Verdict.NOT_FOLLOWED
+    assert rules(sight("bob", cyd_p=made, bob_cyd=FOLLOWING), OfItem(repost(), Feed.HOME)) is Verdict.SHOWN
+    assert rules(sight("bob", cyd_p=made, bob_cyd=unwanted), OfItem(repost(), Feed.HOME)) is Verdict.NOT_FOLLOWED
 
 
 def test_an_item_says_who_reposted_it() -> None:
