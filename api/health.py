@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.services import Services
-from domain.policies import POLICIES
 from projections.families import ALL
+from projections.runtime.cascades import REACTORS
 from projections.runtime.lag import Stillness, projection_status
 from projections.runtime.reactors import reactor_name
 
 CHECK_SECONDS: Final = 2.5
 KEPT_SECONDS: Final = 2.0
-NAMES: Final = (*(family.name for family in ALL), *(reactor_name(policy) for policy in POLICIES))
+NAMES: Final = (*(family.name for family in ALL), *(reactor_name(policy) for policy in REACTORS))
 
 
 async def livez(_: Request) -> Response:

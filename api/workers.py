@@ -10,10 +10,10 @@ from api.services import Services
 from domain.commands import Command
 from domain.context import Context
 from domain.handlers import handle
-from domain.policies import POLICIES
 from projections.families import ALL
 from projections.receipts import sweep_receipts
 from projections.runtime import Cause, Runtime, Sweeper, Tuning
+from projections.runtime.cascades import REACTORS
 from projections.signals import SWEEP_STEP, sweep_signals
 from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots
 
@@ -55,7 +55,7 @@ def build_runtime(services: Services) -> Runtime:
         services.log,
         services.documents,
         ALL,
-        policies=POLICIES,
+        policies=REACTORS,
         perform=perform,
         sweepers=_sweepers(services),
         holder=ALONE if alone else None,

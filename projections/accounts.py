@@ -1,11 +1,27 @@
 """Accounts: public profiles with their counts. The only place of a handle, a display name and a bio outside the log and search."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from domain.envelope import Recorded
-from domain.events import AccountRegistered, Followed, PostCreated, PostDeleted, PostRestored, Unfollowed
+from domain.events import (
+    AccountDeactivated,
+    AccountDeleted,
+    AccountHandleChanged,
+    AccountLocked,
+    AccountProfileChanged,
+    AccountReactivated,
+    AccountRegistered,
+    AccountUnlocked,
+    Facet,
+    Followed,
+    PostCreated,
+    PostDeleted,
+    PostRestored,
+    ProfileField,
+    Unfollowed,
+)
 from projections.documents.port import Change, Collection, Document, Documents, Fidelity, Index, Shape, Value
 from projections.folding import Alter, Family, Operation, on
 
@@ -13,6 +29,9 @@ PROFILES = Collection(
     "accounts", "profiles", Shape.STATE, Fidelity.EXACT, (Index("by_handle", ("handle",), "createdAt"),)
 )
 ACTIVE = "ACTIVE"
+DEACTIVATED = "DEACTIVATED"
+DELETED = "DELETED"
+_TYPED = ("displayName", "bio", "bioFacets", "fields", "avatar", "banner")
 
 
 class ProfileCounts(msgspec.Struct, frozen=True, rename="camel"):
@@ -30,6 +49,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     handle: str | None = None
     display_name: str = ""
     bio: str = ""
+    bio_facets: tuple[Facet, ...] = ()
+    fields: tuple[ProfileField, ...] = ()
+    avatar: str = ""
+    banner: str = ""
+    locked: bool = False
     counts: ProfileCounts = ProfileCounts()
 
     @property
@@ -44,6 +68,42 @@ def _registered(recorded: Recorded, event: AccountRegistered) -> Iterable[Operat
         fields["displayName"] = event.private.display_name
         fields["bio"] = event.private.bio
     yield Alter(PROFILES, event.account, Change(set=fields))
+
+
+def _handle_changed(_: Recorded, event: AccountHandleChanged) -> Iterable[Operation]:
+    change = Change(unset=("handle",)) if event.private is None else Change(set={"handle": event.private.handle})
+    yield Alter(PROFILES, event.account, change)
+
+
+def _profile_changed(_: Recorded, event: AccountProfileChanged) -> Iterable[Operation]:
+    private = event.private
+    if private is None:
+        yield Alter(PROFILES, event.account, Change(unset=_TYPED))
+        return
+    fields: dict[str, Value] = {
+        "displayName": private.display_name,
+        "bio": private.bio,
+        "bioFacets": [msgspec.to_builtins(facet) for facet in event.bio_facets],
+        "fields": [msgspec.to_builtins(field) for field in private.fields],
+        "avatar": private.avatar,
+        "banner": private.banner,
+    }
+    yield Alter(PROFILES, event.account, Change(set=fields))
+
+
+def _locked(recorded: Recorded, event: AccountLocked | AccountUnlocked) -> Iterable[Operation]:
+    yield Alter(PROFILES, event.account, Change(set={"locked": isinstance(recorded.event, AccountLocked)}))
+
+
+def _stands(state: str) -> Callable[[Recorded, AccountDeactivated | AccountReactivated], Iterable[Operation]]:
+    def fold(_: Recorded, event: AccountDeactivated | AccountReactivated) -> Iterable[Operation]:
+        yield Alter(PROFILES, event.account, Change(set={"state": state}))
+
+    return fold
+
+
+def _deleted(_: Recorded, event: AccountDeleted) -> Iterable[Operation]:
+    yield Alter(PROFILES, event.account, Change(set={"state": DELETED}, unset=("handle", *_TYPED)))
 
 
 def _count(account: str, field: str, step: int) -> Alter:
@@ -75,6 +135,13 @@ FAMILY = Family(
     dict(
         (
             on(AccountRegistered, _registered),
+            on(AccountHandleChanged, _handle_changed),
+            on(AccountProfileChanged, _profile_changed),
+            on(AccountLocked, _locked),
+            on(AccountUnlocked, _locked),
+            on(AccountDeactivated, _stands(DEACTIVATED)),
+            on(AccountReactivated, _stands(ACTIVE)),
+            on(AccountDeleted, _deleted),
             on(Followed, _followed),
             on(Unfollowed, _unfollowed),
             on(PostCreated, _posted),

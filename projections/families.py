@@ -2,13 +2,28 @@
 
 from typing import Final
 
-from projections import accounts, hashtag_feed, home, posts, receipts, signals, trends, viewer_edges
+from projections import (
+    accounts,
+    claims,
+    footprints,
+    hashtag_feed,
+    home,
+    posts,
+    receipts,
+    sessions,
+    signals,
+    trends,
+    viewer_edges,
+)
 from projections.folding import Family
 
 ALL: Final[tuple[Family, ...]] = (
     accounts.FAMILY,
     posts.FAMILY,
     viewer_edges.FAMILY,
+    claims.FAMILY,
+    sessions.FAMILY,
+    footprints.FAMILY,
     home.FAMILY,
     hashtag_feed.FAMILY,
     trends.FAMILY,

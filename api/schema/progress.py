@@ -10,15 +10,15 @@ from api.context import RequestContext
 from api.schema.enums import ProjectionState, ReceiptStatus
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.receipts import CommandReceipt, receipt
-from domain.policies import POLICIES
 from projections.families import ALL
 from projections.receipts import find_recording
 from projections.runtime import lag
+from projections.runtime.cascades import REACTORS
 from projections.runtime.progress import State
 from projections.runtime.reactors import reactor_name
 
 _FAMILIES: Final = tuple(family.name for family in ALL)
-_NAMES: Final = (*_FAMILIES, *(reactor_name(policy) for policy in POLICIES))
+_NAMES: Final = (*_FAMILIES, *(reactor_name(policy) for policy in REACTORS))
 # The worse, the later.
 _STATES: Final = (State.LIVE, State.DEGRADED, State.HALTED)
 

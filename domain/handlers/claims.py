@@ -25,7 +25,8 @@ async def vacate(log: EventLog, claim: str, kind: str, taker: str, context: Cont
     standing = View((await confirm(log, stream, context)).states).state(stream, Claim)
     if standing.rests(context.now, taker):
         raise accounts.taken(kind)
-    if not standing.held:
+    if not standing.held or standing.owner == taker:
+        # Another try of the taker's own: the decision on the claim knows what to make of it.
         return ""
     owner = await state_of(log, account_stream(standing.owner), Account)
     young = context.now - standing.held_at < context.limits.claim_takeover * 1_000_000

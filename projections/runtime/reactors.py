@@ -1,22 +1,47 @@
 """Reactors: policies (event → commands) carried through the log like a family, with a checkpoint of their own.
 
 A command's id is a function of the event and the policy, and its decider does nothing when its cause no longer holds: redelivery changes nothing.
+A *cascade* is a policy whose commands are found in documents, page by page: what a crash cuts short begins anew, and finds what is left.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from domain.commands import Command
 from domain.envelope import Recorded
 from domain.errors import OutcomeUnknownError, OverloadedError, UnavailableError
+from domain.events import Event
+from domain.log.port import EventLog
 from domain.policies import Policy
-from projections.runtime.applying import Slots, event_fault
+from projections.documents.port import Documents
+from projections.runtime.applying import Slots, event_fault, steps
 from projections.runtime.deadletters import Letter, Parking, Stage
 from projections.runtime.faults import describe
 
 COMMANDS: Final = 64
 """What ends a batch: so many may be sent again after a crash."""
+
+
+TOGETHER: Final = 16
+"""Commands of a cascade's page that are sent at once."""
+
+
+Page = Sequence[tuple[str, Command]]
+"""Commands that do not depend on one another, each under a key of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """``react`` answers an event of a ``kinds`` class with pages of commands, from what it finds in the log's heads and the documents; the next page is
+    asked for when the last is done. It may raise UnavailableError, to be asked again later. ``follows`` are families that it must not overtake."""
+
+    name: str
+    kinds: tuple[type[Event], ...]
+    react: Callable[[Recorded, EventLog, Documents], AsyncGenerator[Page, None]]
+    follows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +58,36 @@ Perform = Callable[[Command, Cause], Awaitable[object]]
 """Has the command handled (``EventLog.execute``); what it raises parks the event, unless the log is only out of reach or overloaded."""
 
 
-def reactor_name(policy: Policy) -> str:
+def reactor_name(policy: Policy | Cascade) -> str:
     """Its checkpoint's name, apart from every family's."""
     return f"reactor.{policy.name}"
 
 
-def cause(recorded: Recorded, policy: Policy, index: int) -> Cause:
-    """The ``index``-th command (from 0) that a policy answers an event with."""
-    command_id = f"{recorded.event_id}.{policy.name}" + (f".{index}" if index else "")
+def cause(recorded: Recorded, policy: Policy | Cascade, key: str) -> Cause:
+    """Of the command with this key among those that a policy answers an event with."""
+    command_id = f"{recorded.event_id}.{policy.name}" + (f".{key}" if key else "")
     metadata = recorded.metadata
     return Cause(command_id, recorded.event_id, metadata.correlation_id or metadata.command_id, metadata.traceparent)
 
 
 class Reacting:
-    """A policy as a runner's consumer."""
+    """A policy or a cascade as a runner's consumer."""
 
-    def __init__(self, policy: Policy, perform: Perform, slots: Slots, ensure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        policy: Policy | Cascade,
+        perform: Perform,
+        log: EventLog,
+        documents: Documents,
+        slots: Slots,
+        ensure: Callable[[], None],
+    ) -> None:
         self.name = reactor_name(policy)
-        self.follows: tuple[str, ...] = ()
+        self.follows: tuple[str, ...] = policy.follows if isinstance(policy, Cascade) else ()
         self._policy = policy
         self._perform = perform
+        self._log = log
+        self._documents = documents
         self._slots = slots
         self._ensure = ensure
 
@@ -71,12 +106,14 @@ class Reacting:
             await parking.park([Letter(recorded, Stage.PARKED)])
             return 0
         stage = Stage.FOLD
+        sent = 0
         try:
-            commands = self._policy.react(recorded)
-            stage = Stage.PERFORM
-            if commands:
-                await self._send(recorded, commands)
-            return len(commands)
+            async with aclosing(self._pages(recorded)) as pages:
+                async for page in pages:
+                    stage = Stage.PERFORM
+                    await self._send(recorded, page)
+                    sent += len(page)
+            return sent
         except Exception as error:
             if not event_fault(error):
                 raise
@@ -84,12 +121,29 @@ class Reacting:
             await parking.park([Letter(recorded, stage, describe(error))])
             return 0
 
-    async def _send(self, recorded: Recorded, commands: Sequence[Command]) -> None:
+    async def _pages(self, recorded: Recorded) -> AsyncGenerator[Page, None]:
+        if isinstance(self._policy, Policy):
+            for index, command in enumerate(self._policy.react(recorded)):
+                # One after the other, in their order.
+                yield [(str(index) if index else "", command)]
+        elif isinstance(recorded.event, self._policy.kinds):
+            async with aclosing(self._policy.react(recorded, self._log, self._documents)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _send(self, recorded: Recorded, page: Page) -> None:
         async with self._slots.slow(self.name):
-            for index, command in enumerate(commands):
+            for some in steps(page, TOGETHER):
                 self._ensure()
-                try:
-                    await self._perform(command, cause(recorded, self._policy, index))
-                except (OverloadedError, OutcomeUnknownError) as error:
-                    # Either may be sent again: the command's id and its decider make the second time nothing.
-                    raise UnavailableError(f"the log did not take {type(command).__name__} yet") from error
+                sendings = (self._send_one(command, cause(recorded, self._policy, key)) for key, command in some)
+                ends = await asyncio.gather(*sendings, return_exceptions=True)
+                for end in ends:
+                    if isinstance(end, BaseException):
+                        raise end
+
+    async def _send_one(self, command: Command, why: Cause) -> None:
+        try:
+            await self._perform(command, why)
+        except (OverloadedError, OutcomeUnknownError) as error:
+            # Either may be sent again: the command's id and its decider make the second time nothing.
+            raise UnavailableError(f"the log did not take {type(command).__name__} yet") from error

@@ -23,7 +23,7 @@ from projections.runtime.identity import require_same_log
 from projections.runtime.lag import events_between
 from projections.runtime.leases import RENEWALS, TTL, Tenure, claim
 from projections.runtime.progress import Board, Progress, State
-from projections.runtime.reactors import Perform, Reacting, reactor_name
+from projections.runtime.reactors import Cascade, Perform, Reacting, reactor_name
 from projections.runtime.runner import EVENTS, Consumer, Runner
 from projections.runtime.shards import GRACE, Ending, ShardService
 from projections.runtime.sharing import REST, Roster, Share
@@ -68,7 +68,7 @@ class Runtime:
         documents: Documents,
         families: Sequence[Family],
         *,
-        policies: Sequence[Policy] = (),
+        policies: Sequence[Policy | Cascade] = (),
         perform: Perform | None = None,
         sweepers: Sequence[Sweeper] = (),
         holder: str | None = None,
@@ -185,7 +185,10 @@ class Runtime:
             Folding(family, self._documents, self._slots, tenure.ensure, operations=self._tuning.operations)
             for family in self._families
         ]
-        consumers += [Reacting(policy, perform, self._slots, tenure.ensure) for policy, perform in self._reactors]
+        consumers += [
+            Reacting(policy, perform, self._log, self._documents, self._slots, tenure.ensure)
+            for policy, perform in self._reactors
+        ]
         return [
             Runner(consumer, tail, self._documents, tenure, self._board, events=self._tuning.events)
             for consumer in consumers
@@ -209,7 +212,9 @@ class Runtime:
         metrics.DEGRADED.labels(name, shard).set(progress.parked)
 
 
-def _with_perform(policies: Sequence[Policy], perform: Perform | None) -> Sequence[tuple[Policy, Perform]]:
+def _with_perform(
+    policies: Sequence[Policy | Cascade], perform: Perform | None
+) -> Sequence[tuple[Policy | Cascade, Perform]]:
     if perform is None:
         if policies:
             raise ValueError("policies need something that performs their commands")
