@@ -5,7 +5,7 @@ Called when the batch's edges and author feeds are durable (projections.timeline
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -13,7 +13,7 @@ import msgspec
 
 from projections.documents.port import After, Document, Documents, Row
 from projections.documents.rules import PREFIXES, steps
-from projections.feeds import FeedEntry, author_entries, first_followers, followers_of
+from projections.feeds import FeedEntry, first_followers, followers_of, merged_entries
 from projections.latches import Edge, Latch, begin_pulls, get_latches, latch
 from projections.timelines import (
     TIMELINE_ROWS,
@@ -65,21 +65,20 @@ async def _push_some(
     documents: Documents, authors: Sequence[str], items: Owed, latches: Mapping[str, Latch], limits: HomeLimits
 ) -> None:
     """The followers of many authors are mostly known from one find. Where it does not hold them all, it is tried with half of the authors."""
-    followers = await first_followers(documents, authors, limits.step)
-    if followers is None and len(authors) > 1:
-        half = len(authors) // 2
-        await _push_some(documents, authors[:half], items, latches, limits)
-        await _push_some(documents, authors[half:], items, latches, limits)
-        return
-    if followers is None:
+    if len(authors) == 1:
         counts = {authors[0]: await _push_in_pages(documents, authors[0], items[authors[0]], limits)}
-    else:
+    elif (followers := await first_followers(documents, authors, limits.step)) is not None:
         owed: defaultdict[str, list[Item]] = defaultdict(list)
         for author in authors:
             for owner in (author, *followers.get(author, ())):
                 owed[owner] += items[author]
         await _push_to(documents, owed, limits)
         counts = {author: len(followers.get(author, ())) for author in authors}
+    else:
+        half = len(authors) // 2
+        await _push_some(documents, authors[:half], items, latches, limits)
+        await _push_some(documents, authors[half:], items, latches, limits)
+        return
     for author, count in counts.items():
         if count > limits.push_threshold or author in latches:
             await latch(documents, author, items[author][-1].sequence, limits.step)
@@ -89,11 +88,12 @@ async def _push_in_pages(documents: Documents, author: str, items: Sequence[Item
     """To the followers of one author until there are no more, or too many; says how many it reached."""
     count = 0
     after: After | None = None
-    await _push_to(documents, {author: items}, limits)
+    owners = [author]
     while count <= limits.push_threshold:
         edges = await followers_of(documents, author, after=after, limit=limits.step)
-        await _push_to(documents, dict.fromkeys((edge.follower for edge in edges), items), limits)
-        count += len(edges)
+        owners += [edge.follower for edge in edges]
+        await _push_to(documents, dict.fromkeys(owners, items), limits)
+        count, owners = count + len(edges), []
         if len(edges) < limits.step:
             break
         after = edges[-1].cursor
@@ -107,8 +107,7 @@ async def _push_to(documents: Documents, owed: Owed, limits: HomeLimits) -> None
     timelines = [timeline for timeline in found.values() if timeline.live]
     for rows in steps(_rows(timelines, owed), ROWS):
         await documents.put(TIMELINE_ROWS, rows)
-    for some in steps(timelines, TOGETHER):
-        await asyncio.gather(*(_tend(documents, timeline, owed[timeline.owner], limits) for timeline in some))
+    await _tend(documents, timelines, owed, limits)
 
 
 def _rows(timelines: Iterable[Timeline], owed: Owed) -> Iterator[Row]:
@@ -118,18 +117,28 @@ def _rows(timelines: Iterable[Timeline], owed: Owed) -> Iterator[Row]:
             entry = item.entry
             if entry.key >= timeline.floor:
                 # An entry is the same in all timelines but for the owner.
-                own = fields.setdefault(entry.key, msgspec.to_builtins(entry))
-                yield Row(row_id(timeline, entry), timeline.epoch, {"owner": timeline.owner, **own})
+                if entry.key not in fields:
+                    fields[entry.key] = msgspec.to_builtins(entry)
+                yield Row(row_id(timeline, entry), timeline.epoch, {"owner": timeline.owner, **fields[entry.key]})
 
 
-async def _tend(documents: Documents, timeline: Timeline, items: Sequence[Item], limits: HomeLimits) -> None:
-    """After the rows are there: the owner may come back at this very moment. Whether somebody is away goes by the events' own time, so that a worker
+async def _tend(documents: Documents, timelines: Iterable[Timeline], owed: Owed, limits: HomeLimits) -> None:
+    """After the rows are there: an owner may come back at this very moment. Whether somebody is away goes by the events' own time, so that a worker
     that is catching up drops nobody who was active then."""
-    if timeline.touched_at < max(item.now for item in items) - limits.active:
-        await drop(documents, timeline, limits)
-    # Each push looks at some timelines only, by turns: counting costs more than a row.
-    elif any(crc32(f"{timeline.owner}{item.entry.key}".encode()) % limits.trim_every == 0 for item in items):
-        await trim(documents, timeline, limits)
+    work: list[tuple[Callable[[Documents, Timeline, HomeLimits], Awaitable[None]], Timeline]] = []
+    for timeline in timelines:
+        items = owed[timeline.owner]
+        if timeline.touched_at < max(item.now for item in items) - limits.active:
+            work.append((drop, timeline))
+        elif any(_due(timeline.owner, item.entry.key, limits) for item in items):
+            work.append((trim, timeline))
+    for some in steps(work, TOGETHER):
+        await asyncio.gather(*(tend(documents, timeline, limits) for tend, timeline in some))
+
+
+def _due(owner: str, key: str, limits: HomeLimits) -> bool:
+    """Each push looks at some timelines only, by turns: counting costs more than a row."""
+    return crc32(key.encode(), crc32(owner.encode())) % limits.trim_every == 0
 
 
 async def copy(documents: Documents, follows: Sequence[Edge], limits: HomeLimits) -> None:
@@ -144,7 +153,7 @@ async def copy(documents: Documents, follows: Sequence[Edge], limits: HomeLimits
 
 
 async def _copy(documents: Documents, timeline: Timeline, author: str, limits: HomeLimits) -> None:
-    found = await author_entries(documents, author, replies=True, after=None, limit=limits.kept + 1)
+    found = await merged_entries(documents, [author], after=None, limit=limits.kept + 1)
     entries = [entry for entry in found if entry.key >= timeline.floor]
     if len(entries) > limits.kept:
         # A prolific author does not fit above this floor: it rises first, and the promise holds.

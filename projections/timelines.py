@@ -42,8 +42,8 @@ class HomeLimits:
     active: int = 7 * 86_400 * SECOND
     touch: int = 3_600 * SECOND
     takeover: int = 60 * SECOND
-    step: int = 1_000
-    trim_every: int = 64
+    step: int = 2_000
+    trim_every: int = 128
 
 
 DEFAULT_LIMITS = HomeLimits()
