@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     password_min: int = 8
     password_bytes: int = 1_024
     mentions: int = 30
+    follows: int = 7_500
     tags: int = 30
     idempotency_key_bytes: int = 128
     claim_takeover: int = 600

@@ -1,8 +1,9 @@
 """Relations that their owner can go through, newest first: whom somebody blocks and mutes, who asks to follow them, which posts they like and keep.
 Documents of the family viewer_edges."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,9 @@ RELATIONS = Collection(
     # A relation that has ended lacks its key, and so is not there.
     (Index("by_owner", ("kind", "owner"), "key"),),
 )
+
+PAGE: Final = 200
+"""Relations of one find, where somebody goes through all of them."""
 
 
 class RelationKind(StrEnum):
@@ -61,3 +65,11 @@ async def relations_of(
     """Those that stand, newest first; one find."""
     found = await documents.page(RELATIONS, "by_owner", [kind.value, owner], after=after, limit=limit, reverse=reverse)
     return [msgspec.convert(row.fields, Relation) for row in found]
+
+
+async def everyone(documents: Documents, kind: RelationKind, owner: str) -> AsyncGenerator[Sequence[Relation], None]:
+    """All that stand, page by page, the oldest first."""
+    after: After | None = None
+    while found := await relations_of(documents, kind, owner, after=after, limit=PAGE, reverse=False):
+        yield found
+        after = found[-1].cursor

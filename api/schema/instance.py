@@ -24,6 +24,7 @@ class InstanceLimits:
     content_warning_graphemes: int = strawberry.field(description="Longest content warning.")
     mentions: int = strawberry.field(description="People that a post can mention.")
     tags: int = strawberry.field(description="Hashtags that a post can have.")
+    follows: int = strawberry.field(description="People that one can follow.")
     display_name_graphemes: int = strawberry.field(description="Longest display name.")
     bio_graphemes: int = strawberry.field(description="Longest bio.")
     handle_min: int = strawberry.field(description="Shortest handle.")
@@ -74,6 +75,7 @@ def describe_instance(context: RequestContext) -> Instance:
         content_warning_graphemes=limits.content_warning_graphemes,
         mentions=limits.mentions,
         tags=limits.tags,
+        follows=limits.follows,
         display_name_graphemes=limits.display_name_graphemes,
         bio_graphemes=limits.bio_graphemes,
         handle_min=limits.handle_min,

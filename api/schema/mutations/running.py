@@ -23,6 +23,7 @@ from projections.rules import PersonView, PostView, Tombstone, show_person, show
 from projections.sight import Sight, hydrate
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Command)
 
 CLIENT_MUTATION_ID: Final = "Comes back in the payload, for the client's own use."
 Input = Annotated[T, strawberry.argument(description="What is asked for.")]
@@ -84,13 +85,19 @@ def domain_context(context: RequestContext, *, causation_id: str | None = None) 
     )
 
 
-async def run(context: RequestContext, command: Callable[[], Command]) -> Ran:
-    """Runs one command of a signed-in person, which ``command`` makes of the input or refuses."""
+async def run(
+    context: RequestContext, command: Callable[[], C], allow: Callable[[C], Awaitable[None]] | None = None
+) -> Ran:
+    """Runs one command of a signed-in person, which ``command`` makes of the input or refuses; ``allow`` refuses what goes beyond a limit that documents
+    tell."""
     asked = domain_context(context)
 
     async def work() -> Result:
         context.require_viewer()
-        return await handle(context.services.log, command(), asked)
+        wanted = command()
+        if allow is not None:
+            await allow(wanted)
+        return await handle(context.services.log, wanted, asked)
 
     result = await attempt(context, work)
     return result if isinstance(result, Ran) else Ran(result, accepted(context, asked, result))
