@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from domain.commands import EndSession, ForgetSubject, ReleaseClaim, Withdraw
+from domain.commands import AcceptPendingFollow, EndSession, ForgetSubject, ReleaseClaim, Withdraw
 from domain.envelope import Recorded
 from domain.errors import UnavailableError
-from domain.events import AccountDeleted, AccountSessionsEnded
+from domain.events import AccountDeleted, AccountSessionsEnded, AccountUnlocked
 from domain.log.port import EventLog
 from domain.policies import POLICIES
-from projections import footprints
+from projections import footprints, relations, viewer_edges
 from projections.documents.port import Documents
 from projections.footprints import streams_of
+from projections.relations import RelationKind
 from projections.runtime.reactors import Cascade, Page
 
 PATIENCE: Final = 5.0
@@ -59,6 +60,17 @@ def _release(recorded: Recorded, event: AccountDeleted, claim: str, claim_id: st
     )
 
 
+async def _accept_pending(recorded: Recorded, _: EventLog, documents: Documents) -> AsyncGenerator[Page, None]:
+    """Who asked before the unlocking; who asks a later lock stands in the same list, and is left there by the decider."""
+    event = recorded.event
+    if isinstance(event, AccountUnlocked):
+        async for some in relations.everyone(documents, RelationKind.REQUEST, event.account):
+            yield [
+                (one.other, AcceptPendingFollow(follower=one.other, followee=event.account, unlocked=recorded.sequence))
+                for one in some
+            ]
+
+
 async def _caught_up(log: EventLog, documents: Documents) -> None:
     """Returns when the footprints have come to where every shard's head is now. Raises UnavailableError where that takes too long."""
     heads = await asyncio.gather(*(log.head(shard) for shard in range(log.identity.shards)))
@@ -75,6 +87,7 @@ async def _caught_up(log: EventLog, documents: Documents) -> None:
 
 CASCADES: Final = (
     Cascade("end-sessions", (AccountSessionsEnded,), _end_sessions, (footprints.FAMILY.name,)),
+    Cascade("accept-pending-follows", (AccountUnlocked,), _accept_pending, (viewer_edges.FAMILY.name,)),
     Cascade("end-account", (AccountDeleted,), _end_account, (footprints.FAMILY.name,)),
 )
 REACTORS: Final = (*POLICIES, *CASCADES)
