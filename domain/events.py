@@ -391,9 +391,13 @@ class PostUnliked(Event, frozen=True, kw_only=True):
 
 @event("repost.created")
 class PostReposted(Event, frozen=True, kw_only=True):
+    """``quote``: what the post quotes, to be read along with it."""
+
     actor: str
     post: str
     author: str
+    quote: str | None = None
+    quote_author: str | None = None
 
 
 @event("repost.undone")

@@ -76,6 +76,8 @@ def repost_entry(recorded: Recorded, event: PostReposted) -> FeedEntry:
         key=sort_key(recorded.sort_at, item),
         post=event.post,
         post_author=event.author,
+        quote=event.quote,
+        quote_author=event.quote_author,
     )
 
 

@@ -66,6 +66,7 @@ class TombstoneReason(Enum):
 class PostsFilter(Enum):
     POSTS = enum_value("POSTS", description="Posts and reposts, without replies.")
     POSTS_AND_REPLIES = enum_value("POSTS_AND_REPLIES", description="Posts, reposts and replies.")
+    MEDIA = enum_value("MEDIA", description="Posts and replies that show pictures, films or sounds.")
 
 
 @strawberry.enum(description="How complete a home feed is.")
@@ -88,6 +89,9 @@ class TrendWindow(Enum):
 @strawberry.enum(description="What an account's standing is.")
 class AccountState(Enum):
     ACTIVE = enum_value("ACTIVE", description="In use.")
+    DEACTIVATED = enum_value(
+        "DEACTIVATED", description="Hidden from everyone else until `reactivateAccount`; only its owner sees this."
+    )
 
 
 @strawberry.enum(description="Whether a projection goes on.")

@@ -6,8 +6,12 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from api.schema.mutations.accounts import AccountMutations
+from api.schema.mutations.blocking import BlockingMutations
 from api.schema.mutations.graph import GraphMutations
+from api.schema.mutations.keeping import KeepingMutations
+from api.schema.mutations.leaving import LeavingMutations
 from api.schema.mutations.posts import PostMutations
+from api.schema.mutations.profiles import ProfileMutations
 from api.schema.parts import PostBlocked, PostTombstone
 from api.schema.queries import Query
 from api.schema.scalars import DATE_TIME, Timestamp
@@ -16,7 +20,15 @@ from api.schema.subscriptions import Subscription
 
 
 @strawberry.type(description="What can be done. Expected failures are in `userErrors`.")
-class Mutation(AccountMutations, PostMutations, GraphMutations):
+class Mutation(
+    AccountMutations,
+    ProfileMutations,
+    LeavingMutations,
+    PostMutations,
+    KeepingMutations,
+    GraphMutations,
+    BlockingMutations,
+):
     pass
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.deciders.post import may_share
+from domain.deciders.post import Post, may_share
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
 from domain.events import PostReposted, RepostUndone
@@ -22,11 +22,15 @@ def evolve(state: Repost, recorded: Recorded) -> Repost:
     return state
 
 
-def repost(state: Repost, actor: str, post: str, author: str, visibility: str) -> tuple[PostReposted, ...]:
+def repost(state: Repost, actor: str, post: Post) -> tuple[PostReposted, ...]:
     """FORBIDDEN for what its author addressed to fewer people than everyone; the author may repost a followers' post."""
-    if not may_share(visibility, author, actor):
+    if not may_share(post.visibility, post.author, actor):
         raise refuse(Code.FORBIDDEN, "Only posts for everyone can be reposted.", "postId")
-    return () if state.active else (PostReposted(actor=actor, post=post, author=author),)
+    if state.active:
+        return ()
+    return (
+        PostReposted(actor=actor, post=post.id, author=post.author, quote=post.quote, quote_author=post.quote_author),
+    )
 
 
 def undo(state: Repost, actor: str, post: str) -> tuple[RepostUndone, ...]:

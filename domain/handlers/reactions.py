@@ -61,10 +61,7 @@ async def repost(log: EventLog, command: Repost, context: Context) -> Result:
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
         target = require_seen(view, known, actor, "postId")
-        events = reposts.repost(
-            view.state(stream, reposts.Repost), actor, command.post, known.author, target.visibility
-        )
-        return context.drafts(stream, events)
+        return context.drafts(stream, reposts.repost(view.state(stream, reposts.Repost), actor, target))
 
     execution = Execution(
         shard(log, actor),

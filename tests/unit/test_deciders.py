@@ -190,15 +190,16 @@ def test_likes_toggle() -> None:
 
 def test_reposts_toggle() -> None:
     made, undone = PostReposted(actor="bob", post="p", author="ada"), RepostUndone(actor="bob", post="p", author="ada")
-    given("repost").when(lambda s: repost.repost(s, "bob", "p", "ada", "PUBLIC")).then(made)
-    given("repost", made).when(lambda s: repost.repost(s, "bob", "p", "ada", "PUBLIC")).then()
+    given("repost").when(lambda s: repost.repost(s, "bob", post.Post(id="p", author="ada"))).then(made)
+    given("repost", made).when(lambda s: repost.repost(s, "bob", post.Post(id="p", author="ada"))).then()
     given("repost", made).when(lambda s: repost.undo(s, "bob", "p")).then(undone)
     given("repost", made, undone).when(lambda s: repost.undo(s, "bob", "p")).then()
 
 
 @pytest.mark.parametrize(("visibility", "author"), [("FOLLOWERS", "ada"), ("DIRECT", "ada"), ("DIRECT", "bob")])
 def test_what_is_for_few_is_not_reposted(visibility: str, author: str) -> None:
-    given("repost").when(lambda s: repost.repost(s, "bob", "p", author, visibility)).refused(Code.FORBIDDEN)
+    target = post.Post(id="p", author=author, visibility=visibility)
+    given("repost").when(lambda s: repost.repost(s, "bob", target)).refused(Code.FORBIDDEN)
 
 
 def test_a_follow_keeps_the_options_that_a_second_one_does_not_name() -> None:

@@ -8,6 +8,7 @@ from api.schema.consistency import Info
 from api.schema.enums import TombstoneReason, Visibility
 from api.schema.fields import mutation, resolved
 from api.schema.ids import Kind, bare_id, global_id
+from api.schema.media import MediaInput, given_media
 from api.schema.mutations.running import CLIENT_MUTATION_ID, Input, MutationPayload, Ran, look_at_post, run
 from api.schema.parts import PostTombstone
 from api.schema.social import Post, present_post, viewer_of
@@ -25,9 +26,13 @@ class CreatePostInput:
     reply_to: strawberry.ID | None = strawberry.field(default=None, description="The post that it answers.")
     visibility: Visibility = strawberry.field(default=Visibility.PUBLIC, description="Who may see it.")
     language: str | None = strawberry.field(default=None, description=_LANGUAGE)
+    quote: strawberry.ID | None = strawberry.field(
+        default=None, description="The post that it shows below itself: one that everyone may see."
+    )
     content_warning: str | None = strawberry.field(
         default=None, description="To be shown first, with the text behind it."
     )
+    media: list[MediaInput] | None = strawberry.field(default=None, description="What it shows, up to four.")
     idempotency_key: str | None = strawberry.field(default=None, description=_IDEMPOTENCY_KEY)
     client_mutation_id: str | None = strawberry.field(default=None, description=CLIENT_MUTATION_ID)
 
@@ -38,6 +43,9 @@ class EditPostInput:
     text: str = strawberry.field(description="What it says from now on.")
     language: str | None = strawberry.field(default=None, description=f"{_LANGUAGE} Null: as it is.")
     content_warning: str | None = strawberry.field(default=None, description="Empty: none any more. Null: as it is.")
+    media: list[MediaInput] | None = strawberry.field(
+        default=None, description="What it shows from now on. Empty: nothing. Null: as it is."
+    )
     client_mutation_id: str | None = strawberry.field(default=None, description=CLIENT_MUTATION_ID)
 
 
@@ -72,7 +80,7 @@ class UndoRepostInput:
 
 
 @strawberry.type(description="Of a mutation about a post.")
-class _PostPayload(MutationPayload):
+class PostPayload(MutationPayload):
     ran: strawberry.Private[Ran]
 
     @resolved("The post as it is now; null where nothing was done or lists cannot be read at the moment.")
@@ -84,12 +92,12 @@ class _PostPayload(MutationPayload):
 
 
 @strawberry.type(description="What became of `createPost`.")
-class CreatePostPayload(_PostPayload):
+class CreatePostPayload(PostPayload):
     pass
 
 
 @strawberry.type(description="What became of `editPost`.")
-class EditPostPayload(_PostPayload):
+class EditPostPayload(PostPayload):
     pass
 
 
@@ -101,22 +109,22 @@ class DeletePostPayload(MutationPayload):
 
 
 @strawberry.type(description="What became of `likePost`.")
-class LikePostPayload(_PostPayload):
+class LikePostPayload(PostPayload):
     pass
 
 
 @strawberry.type(description="What became of `unlikePost`.")
-class UnlikePostPayload(_PostPayload):
+class UnlikePostPayload(PostPayload):
     pass
 
 
 @strawberry.type(description="What became of `repost`.")
-class RepostPayload(_PostPayload):
+class RepostPayload(PostPayload):
     pass
 
 
 @strawberry.type(description="What became of `undoRepost`.")
-class UndoRepostPayload(_PostPayload):
+class UndoRepostPayload(PostPayload):
     pass
 
 
@@ -128,6 +136,8 @@ class PostMutations:
             return commands.CreatePost(
                 text=input.text,
                 reply_to=None if input.reply_to is None else bare_id(Kind.POST, input.reply_to, "replyTo"),
+                quote=None if input.quote is None else bare_id(Kind.POST, input.quote, "quote"),
+                media=given_media(input.media or []),
                 language=input.language,
                 visibility=input.visibility.name,
                 content_warning=input.content_warning or "",
@@ -145,6 +155,7 @@ class PostMutations:
                 text=input.text,
                 language=input.language,
                 content_warning=input.content_warning,
+                media=None if input.media is None else given_media(input.media),
             )
 
         ran = await run(info.context, command)
