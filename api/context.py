@@ -22,6 +22,7 @@ class RequestContext:
     request_id: str
     network: str
     traceparent: str | None = None
+    user_agent: str = ""
     cost: int = 0
     nodes: int = 0
     extensions: dict[str, object] = field(default_factory=dict)

@@ -161,6 +161,7 @@ class GraphQLOverHttp:
             request_id=request.scope["state"]["request_id"],
             token=headers.get("x-consistency-token"),
             traceparent=current_traceparent(),
+            user_agent=headers.get("user-agent", ""),
         )
 
     def _refused(self, error: RequestError, request: Request, media: str) -> Response:

@@ -52,6 +52,7 @@ class Caller:
     request_id: str
     token: str | None = None
     traceparent: str | None = None
+    user_agent: str = ""
 
     @property
     def payer(self) -> str:
@@ -108,6 +109,7 @@ class Engine:
             request_id=caller.request_id,
             network=caller.network,
             traceparent=caller.traceparent,
+            user_agent=caller.user_agent,
         )
         self._charge(context, plan, params.variables)
         return Operation(prepared.document, params.operation_name, node.operation, params.variables, context)

@@ -180,6 +180,7 @@ class Session:
             request_id=self._websocket.scope["state"]["request_id"],
             token=consistency if isinstance(consistency, str) else None,
             traceparent=current_traceparent(),
+            user_agent=self._websocket.headers.get("user-agent", ""),
         )
 
     async def _subscribe(self, request: Message) -> None:

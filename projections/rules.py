@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from projections.accounts import ACTIVE, Profile
+from projections.accounts import ACTIVE, DEACTIVATED, Profile
 from projections.feeds import FeedEntry
 from projections.keys import key_time, sort_key
 from projections.posts import PostDoc
@@ -70,7 +70,10 @@ def worth_reading(sight: Sight, entry: FeedEntry, feed: Feed) -> bool:
 
 def _person(sight: Sight, account: str) -> Verdict:
     person = sight.people.get(account)
-    if person is None or person.state != ACTIVE or person.redacted:
+    if person is None or person.redacted:
+        return Verdict.NOT_FOUND
+    # Who has deactivated their account sees themselves, and so that they can come back.
+    if person.state != ACTIVE and not (person.state == DEACTIVATED and account == sight.viewer):
         return Verdict.NOT_FOUND
     return Verdict.SHOWN
 
@@ -183,9 +186,10 @@ def show_person(sight: Sight, account: str, *, listed: bool = False) -> PersonVi
 def show_post(sight: Sight, post: str) -> PostView | Tombstone:
     """The post with what it quotes, or what stands in its place."""
     view = _show(sight, post)
-    if isinstance(view, Tombstone) or view.post.quote not in sight.posts:
+    quote = view.post.quote if isinstance(view, PostView) else None
+    if isinstance(view, Tombstone) or quote is None or quote not in sight.posts:
         return view
-    return msgspec.structs.replace(view, quoted=_show(sight, view.post.quote))
+    return msgspec.structs.replace(view, quoted=_show(sight, quote))
 
 
 def _show(sight: Sight, post: str) -> PostView | Tombstone:

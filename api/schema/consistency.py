@@ -16,6 +16,8 @@ SHOWN: Final = ("accounts", "posts", "viewer_edges")
 HOME: Final = ("home", *SHOWN)
 HASHTAG: Final = ("hashtag_feed", *SHOWN)
 TRENDS: Final = ("trends",)
+SESSIONS: Final = ("sessions",)
+NAMES: Final = ("accounts", "claims")
 
 _DEADLINE: Final = "consistency deadline"
 

@@ -13,10 +13,11 @@ class Kind(StrEnum):
     USER = "u"
     POST = "p"
     COMMAND = "c"
+    SESSION = "s"
 
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
-_NAMES: Final = {Kind.USER: "user", Kind.POST: "post", Kind.COMMAND: "command"}
+_NAMES: Final = {Kind.USER: "user", Kind.POST: "post", Kind.COMMAND: "command", Kind.SESSION: "session"}
 
 
 def global_id(kind: Kind, bare: str) -> str:

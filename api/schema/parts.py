@@ -2,8 +2,12 @@
 
 import strawberry
 
+from api.schema.consistency import Info
 from api.schema.enums import FacetKind, TombstoneReason
+from api.schema.fields import resolved
 from api.schema.node import Node
+from api.schema.scalars import Timestamp
+from projections.viewer_edges import ViewerEdge
 
 
 @strawberry.type(
@@ -20,6 +24,12 @@ class Facet:
     )
 
 
+@strawberry.type(description="A line of a profile's table.")
+class ProfileField:
+    name: str = strawberry.field(description="What it is about.")
+    value: str = strawberry.field(description="What there is to say; may be empty.")
+
+
 @strawberry.type(description="How often others have answered, shared and liked a post.")
 class PostCounts:
     replies: int = strawberry.field(description="Direct replies that stand.")
@@ -33,9 +43,11 @@ class PostCounts:
 class PostViewerState:
     liked: bool = strawberry.field(description="Whether the viewer likes it.")
     reposted: bool = strawberry.field(description="Whether the viewer reposts it.")
+    bookmarked: bool = strawberry.field(description="Whether the viewer has bookmarked it.")
     can_edit: bool = strawberry.field(description="Whether the viewer may `editPost` it.")
     can_delete: bool = strawberry.field(description="Whether the viewer may `deletePost` it.")
     can_repost: bool = strawberry.field(description="Whether the viewer may `repost` it.")
+    can_quote: bool = strawberry.field(description="Whether the viewer may quote it.")
 
 
 @strawberry.type(description="Stands in the place of a post that is not shown.")
@@ -59,5 +71,17 @@ class UserCounts:
 class UserViewerState:
     following: bool = strawberry.field(description="Whether the viewer follows this person.")
     followed_by: bool = strawberry.field(description="Whether this person follows the viewer.")
-    showing_reposts: bool = strawberry.field(description="Whether this person's reposts come into the viewer's home.")
-    notifying: bool = strawberry.field(description="Whether the viewer wants to be told of this person's posts.")
+    requested: bool = strawberry.field(description="Whether the viewer has asked to follow this person, and waits.")
+    requested_by: bool = strawberry.field(description="Whether this person has asked to follow the viewer, and waits.")
+    blocking: bool = strawberry.field(description="Whether the viewer blocks this person.")
+    blocked_by: bool = strawberry.field(description="Whether this person blocks the viewer.")
+    muted_until: Timestamp | None = strawberry.field(
+        description="When the viewer's mute of this person ends, or ended; null where there is none, or none that ends."
+    )
+    shows_reposts: bool = strawberry.field(description="Whether this person's reposts come into the viewer's home.")
+    notifies: bool = strawberry.field(description="Whether the viewer wants to be told of this person's posts.")
+    outgoing: strawberry.Private[ViewerEdge]
+
+    @resolved("Whether the viewer mutes this person, at this moment.")
+    def muting(self, info: Info) -> bool:
+        return self.outgoing.mutes(info.context.services.now())

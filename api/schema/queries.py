@@ -8,7 +8,7 @@ import strawberry
 
 from api.context import RequestContext
 from api.schema import feeds, progress, relations, trending
-from api.schema.consistency import SHOWN, Info, consistent
+from api.schema.consistency import NAMES, SHOWN, Info, consistent
 from api.schema.enums import TrendKind, TrendWindow
 from api.schema.fields import asks_for, resolved
 from api.schema.ids import Kind, kind_and_bare
@@ -17,11 +17,12 @@ from api.schema.node import Node
 from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
+from api.schema.sessions import ActiveSession, active_sessions
 from api.schema.social import FeedItem, PostResult, User, present_post, present_user, viewer_of
 from domain.errors import Code, refuse
-from domain.names import fold_handle, handle_problems
+from domain.names import fold_handle, handle_problems, handle_skeleton
 from projections import reading
-from projections.accounts import profile_by_handle
+from projections.claims import handle_is_free
 from projections.rules import Tombstone
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
@@ -52,6 +53,39 @@ class Viewer:
     )
     async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
         return await feeds.home_feed(info.context, first, after, live=asks_for(info, "liveCursor"))
+
+    @resolved("Where the account is in use: the open sessions, the newest first.")
+    async def sessions(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[ActiveSession]:
+        return await active_sessions(info.context, first, after, last, before)
+
+    @resolved("Posts that the viewer has bookmarked, the latest first; nobody else sees them.")
+    async def bookmarks(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[FeedItem]:
+        return await feeds.bookmarks(info.context, first, after, last, before)
+
+    @resolved("Posts that the viewer likes, the latest first; nobody else sees this list.")
+    async def likes(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[FeedItem]:
+        return await feeds.likes(info.context, first, after, last, before)
 
     @resolved("Whom the viewer blocks, the latest first.")
     async def blocks(
@@ -154,15 +188,19 @@ class Query:
         return await trending.trends_connection(info.context, kind, window, at, first, after, last, before)
 
     @resolved(
-        "Whether nobody has this handle. Only `registerAccount` gives it away for good, and it refuses look-alikes."
+        "Whether the viewer, or a newcomer, could have this handle now: nobody has it or one that looks like it, and it does not rest. Only `registerAccount` and `changeHandle` give it away for good."
     )
     async def handle_available(self, info: Info, handle: Handle) -> bool:
         folded = fold_handle(handle)
         problems = handle_problems(folded, info.context.services.limits)
         if problems:
             return False
-        await consistent(info.context, SHOWN)
-        return await profile_by_handle(info.context.services.documents, folded) is None
+        await consistent(info.context, NAMES)
+        services = info.context.services
+        claim = services.namer.claim_id("handle", handle_skeleton(folded))
+        takeover = services.limits.claim_takeover * 1_000_000
+        viewer = viewer_of(info.context)
+        return await handle_is_free(services.documents, claim, folded, viewer, services.now(), takeover)
 
     @resolved("What runs here, and within which limits.")
     def instance(self, info: Info) -> Instance:

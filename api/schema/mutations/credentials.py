@@ -17,13 +17,13 @@ def checked_email(email: str, limits: Limits) -> tuple[str, list[Problem]]:
         return "", [Problem(Code.INVALID, str(error), ("email",))]
 
 
-def password_problems(password: str, limits: Limits) -> list[Problem]:
+def password_problems(password: str, limits: Limits, field: str = "password") -> list[Problem]:
     """Long enough to be worth guessing, short enough to be hashed."""
     if len(password) < limits.password_min:
         message = f"A password has at least {limits.password_min} characters."
-        return [Problem(Code.TOO_SHORT, message, ("password",))]
+        return [Problem(Code.TOO_SHORT, message, (field,))]
     if len(password.encode(errors="surrogatepass")) > limits.password_bytes:
-        return [Problem(Code.TOO_LONG, f"A password has at most {limits.password_bytes} bytes.", ("password",))]
+        return [Problem(Code.TOO_LONG, f"A password has at most {limits.password_bytes} bytes.", (field,))]
     if "\0" in password:
-        return [Problem(Code.INVALID, "A password has no NUL.", ("password",))]
+        return [Problem(Code.INVALID, "A password has no NUL.", (field,))]
     return []

@@ -1,6 +1,7 @@
 """How people become signed in: registered, recognised by their password, given a session's tokens."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import strawberry
@@ -16,10 +17,14 @@ from domain.deciders.session import Session as SessionState
 from domain.errors import Code, Refusal, refuse
 from domain.handlers import Result, handle
 from domain.handlers.accounts import find_account
+from domain.handlers.result import confirm
 from domain.ids import account_stream, mint_id, session_stream
 from domain.limits import Limits
 from domain.log.port import View
 from domain.names import fold_handle, handle_problems
+
+MAX_AGENT: Final = 256
+"""Characters of a client's name for itself that are kept."""
 
 
 @strawberry.type(description="Tokens of a session.")
@@ -76,6 +81,19 @@ async def recognise(context: RequestContext, asked: Context, name: str, password
     return account.id
 
 
+async def verified(context: RequestContext, asked: Context, password: str, field: str) -> Account:
+    """The viewer's own account, whose password this is; UNAUTHENTICATED at ``field`` for another. Of a deleted account any is right: nothing follows."""
+    account, services = context.require_viewer().account, context.services
+    context.count_sign_in()
+    stream = account_stream(account)
+    state = View((await confirm(services.log, stream, asked)).states).state(stream, Account)
+    possible = len(password.encode(errors="surrogatepass")) <= services.limits.password_bytes
+    fits = await services.passwords.verify(_hash_of(state) if possible else None, password if possible else "")
+    if not fits and not state.deleted:
+        raise refuse(Code.UNAUTHENTICATED, "The password is wrong.", field)
+    return state
+
+
 def _known_form(name: str, limits: Limits) -> str | None:
     """The handle or address in the form under which it would be known; None where it can be neither."""
     name = name.strip()
@@ -92,9 +110,15 @@ def _hash_of(account: Account | None) -> str | None:
 async def open_session(context: RequestContext, asked: Context, account: str) -> Opened:
     """A session of a person whose password was just seen."""
     secret = context.services.entropy(SECRET_BYTES)
-    command = OpenSession(account=account, token_hash=_refresh_token("", secret).hash)
+    command = OpenSession(
+        account=account, token_hash=_refresh_token("", secret).hash, user_agent=_agent(context.user_agent)
+    )
     result = await handle(context.services.log, command, asked)
     return Opened(result, account, _tokens(context, account, result.id, secret))
+
+
+def _agent(user_agent: str) -> str:
+    return "".join(char for char in user_agent[:MAX_AGENT] if char.isprintable())
 
 
 async def renew_session(context: RequestContext, asked: Context, refresh_token: str) -> Opened:
