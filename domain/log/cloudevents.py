@@ -238,7 +238,7 @@ class Reader:
         try:
             header = msgspec.json.decode(line, type=_Line)
             data = msgspec.json.decode(header.data, type=_Header)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TransferError("this is no export of a Tidings log: it does not begin with a header") from error
         if header.type != _BEGAN or data.format != FORMAT:
             raise TransferError(
@@ -280,7 +280,7 @@ class Reader:
         try:
             attributes = _attributes.decode(line)
             _text.decode(attributes["type"])
-        except (msgspec.DecodeError, KeyError) as error:
+        except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             raise self._tampered() from error
         return attributes
 
@@ -293,7 +293,7 @@ class Reader:
     def _closed(self, kind: str, attributes: Mapping[str, msgspec.Raw], found: list[StoredEvent]) -> Chunk:
         try:
             mark = msgspec.json.decode(attributes["data"], type=Mark)
-        except (msgspec.DecodeError, KeyError) as error:
+        except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             raise self._tampered() from error
         if mark.events != self._count + len(found) or not hmac.compare_digest(self.chain.close(kind, mark), mark.mac):
             raise self._tampered()

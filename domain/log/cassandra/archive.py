@@ -3,8 +3,11 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from domain.envelope import sequence, split_sequence
 from domain.errors import LogError, TransferError, UnavailableError
@@ -53,7 +56,7 @@ async def open_cassandra_archive(
             await open_table(bridge, keyspace, meta),
             await open_index(bridge, keyspace),
             await open_progress(bridge, keyspace),
-            await _open_keys(bridge, keyspace),
+            await _prepared(bridge, keyspace),
             entropy,
         )
     except BaseException:
@@ -62,19 +65,20 @@ async def open_cassandra_archive(
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
+class _Statements:
     first: Query[KeyRow]
     following: Query[KeyRow]
     insert: Query[tuple[bool]]
     destroy: Query[tuple[bool]]
     rewrap: Query[tuple[bool]]
+    release: Query[tuple[bool]]
 
 
-async def _open_keys(bridge: Bridge, keyspace: str) -> _Keys:
+async def _prepared(bridge: Bridge, keyspace: str) -> _Statements:
     table = f"{keys_keyspace(keyspace)}.subject_keys"
     columns = "subject, key, destroyed"
     # Names come from the code and the migrated schema, values are always bound.
-    return _Keys(
+    return _Statements(
         first=await bridge.prepare(f"SELECT {columns} FROM {table} LIMIT ?"),
         following=await bridge.prepare(f"SELECT {columns} FROM {table} WHERE token(subject) > token(?) LIMIT ?"),
         insert=await bridge.prepare(f"INSERT INTO {table} (subject, key) VALUES (?, ?) IF NOT EXISTS"),
@@ -82,6 +86,9 @@ async def _open_keys(bridge: Bridge, keyspace: str) -> _Keys:
             f"UPDATE {table} SET destroyed = true, key = null WHERE subject = ? IF destroyed = null"
         ),
         rewrap=await bridge.prepare(f"UPDATE {table} SET key = ? WHERE subject = ? IF key = ?"),
+        release=await bridge.prepare(
+            f"UPDATE {keyspace}.log_meta SET owner = null WHERE name = ? AND generation = ? IF owner = ?"
+        ),
     )
 
 
@@ -95,7 +102,7 @@ class CassandraArchive:
         table: LogTable,
         index: StreamIndex,
         progress: Progress,
-        keys: _Keys,
+        statements: _Statements,
         entropy: Entropy,
     ) -> None:
         self._bridge = bridge
@@ -103,7 +110,8 @@ class CassandraArchive:
         self._table = table
         self._index = index
         self._progress = progress
-        self._keys = keys
+        self._statements = statements
+        self._me = entropy(8).hex()
         self._entropy = entropy
         self._writers: dict[int, _Writer] = {}
 
@@ -147,9 +155,8 @@ class CassandraArchive:
         await asyncio.gather(*(self._writers[shard].append(own, self._entropy) for shard, own in commands.items()))
 
     async def _claim(self) -> None:
-        me = self._entropy(8).hex()
         writers = {
-            shard: _Writer(self._table, self._index, self._progress, self._meta, shard, me)
+            shard: _Writer(self._table, self._index, self._progress, self._meta, shard, self._me)
             for shard in range(self.identity.shards)
         }
         await asyncio.gather(*(writer.begin() for writer in writers.values()))
@@ -163,9 +170,9 @@ class CassandraArchive:
 
     async def keys(self, after: str | None, limit: int) -> Sequence[StoredKey]:
         rows = await (
-            self._bridge.execute(self._keys.first, (limit,))
+            self._bridge.execute(self._statements.first, (limit,))
             if after is None
-            else self._bridge.execute(self._keys.following, (after, limit))
+            else self._bridge.execute(self._statements.following, (after, limit))
         )
         return [StoredKey(subject, None if destroyed else wrapped) for subject, wrapped, destroyed in rows]
 
@@ -174,16 +181,27 @@ class CassandraArchive:
 
     async def _restore_key(self, key: StoredKey) -> None:
         if key.wrapped is None:
-            await self._bridge.apply(bind(self._keys.destroy, (key.subject,)))
+            await self._bridge.apply(bind(self._statements.destroy, (key.subject,)))
         else:
-            await self._bridge.apply(bind(self._keys.insert, (key.subject, key.wrapped)))
+            await self._bridge.apply(bind(self._statements.insert, (key.subject, key.wrapped)))
 
     async def rewrap(self, changes: Sequence[tuple[StoredKey, bytes]]) -> int:
-        statements = [bind(self._keys.rewrap, (wrapped, key.subject, key.wrapped)) for key, wrapped in changes]
+        statements = [bind(self._statements.rewrap, (wrapped, key.subject, key.wrapped)) for key, wrapped in changes]
         return sum(await asyncio.gather(*(self._bridge.apply(statement) for statement in statements)))
 
     async def close(self) -> None:
-        await self._bridge.close()
+        try:
+            writers, self._writers = self._writers, {}
+            if not self._bridge.away:
+                await asyncio.gather(*(self._release(shard) for shard in writers))
+        finally:
+            await self._bridge.close()
+
+    async def _release(self, shard: int) -> None:
+        values = (f"shard-{shard}", self.identity.generation, self._me)
+        # Not released, it expires.
+        with suppress(UnavailableError):
+            await self._bridge.apply(bind(self._statements.release, values))
 
 
 class _Writer:
@@ -214,7 +232,7 @@ class _Writer:
     async def begin(self) -> None:
         """Takes the shard's index over, and completes it up to the head."""
         self._mark = await self._progress.read(self._spot)
-        await self._own(renew=False)
+        await self._own()
         if self._mark.watermark:
             await self._moved_to(await self._row(self._mark.watermark))
         while rows := await self._table.after(self._spot, self._layout.base.seen, PAGE):
@@ -232,21 +250,35 @@ class _Writer:
         self._last = last
         self._layout = Layout(moved(self._layout, last, 0).base, newest[-1].version if newest else 0)
 
-    async def _own(self, *, renew: bool) -> None:
-        now = asyncio.get_running_loop().time()
-        if renew and now - self._claimed_at < _RENEW_SECONDS:
+    async def _own(self) -> None:
+        """Claims the index, or renews the claim. What a killed process holds is waited for: it expires."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._mark.owner == self._me and now - self._claimed_at < _RENEW_SECONDS:
             return
-        if not await self._progress.claim(self._spot, self._me, renew=renew):
-            raise TransferError(
-                f"another process keeps shard {self._spot.shard} of this log: an import runs alone, so stop what serves it "
-                f"(or wait {OWNER_SECONDS} seconds after an import that was killed)"
-            )
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TransferError),
+            wait=wait_fixed(0.2),
+            stop=stop_after_delay(OWNER_SECONDS + 1),
+            reraise=True,
+        ):
+            with attempt:
+                now = loop.time()
+                held = self._mark.owner == self._me
+                # A claim that has expired meanwhile is made anew.
+                if not (
+                    await self._progress.claim(self._spot, self._me, renew=held)
+                    or await self._progress.claim(self._spot, self._me, renew=not held)
+                ):
+                    raise TransferError(
+                        f"another process keeps shard {self._spot.shard} of this log: an import runs alone, stop what serves it"
+                    )
         self._claimed_at = now
         self._mark = Mark(self._mark.watermark, self._me)
 
     async def append(self, commands: Sequence[Command], entropy: Entropy) -> None:
         for rows in batches(commands, self._layout, entropy):
-            await self._own(renew=True)
+            await self._own()
             if not await Attempt(self._table, self._spot, self._last, rows).settle():
                 raise TransferError(
                     f"another process appends to shard {self._spot.shard} of this log: an import runs alone"
@@ -259,7 +291,7 @@ class _Writer:
         """Only after the rows are in the index it is said to hold them."""
         for chunk in chunks(rows):
             await self._index.write(chunk)
-        await self._own(renew=True)
+        await self._own()
         if await self._progress.raise_to(self._spot, self._me, self._mark, rows[-1].position):
             self._mark = Mark(rows[-1].position, self._me)
             return

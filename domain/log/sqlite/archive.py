@@ -67,6 +67,7 @@ class SqliteArchive:
         self._entropy = entropy
         # One connection, one thread at a time.
         self._turn = threading.Lock()
+        self._closed = False
 
     @property
     def identity(self) -> LogIdentity:
@@ -188,6 +189,9 @@ class SqliteArchive:
         await self._run(self._close)
 
     def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         # Or what was replaced would stand in the write-ahead log until that is overwritten; a reader in the way only delays it.
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
