@@ -2,12 +2,13 @@
 
 from domain.context import Context
 from domain.deciders import post as posts
+from domain.deciders.account import Account
 from domain.deciders.follow import Follow
 from domain.deciders.post import Post
 from domain.errors import Code, refuse
 from domain.handlers.between import Between
 from domain.handlers.result import confirm, require_id, state_of
-from domain.ids import follow_stream, post_stream
+from domain.ids import account_stream, follow_stream, post_stream
 from domain.log.port import EventLog, View
 
 
@@ -24,7 +25,8 @@ async def known_post(log: EventLog, post: str, field: str, context: Context) -> 
 
 def at_author(known: Post, actor: str) -> tuple[str, ...]:
     """What :func:`require_seen` reads in the shard of the post's author."""
-    return (post_stream(known.id), follow_stream(actor, known.author), *Between(actor, [known.author]).theirs)
+    seen = (post_stream(known.id), follow_stream(actor, known.author), *Between(actor, [known.author]).theirs)
+    return seen if known.author == actor else (*seen, account_stream(known.author))
 
 
 def at_actor(known: Post, actor: str) -> tuple[str, ...]:
@@ -38,6 +40,9 @@ def require_seen(view: View, known: Post, actor: str, field: str) -> Post:
     state = view.state(post_stream(known.id), Post)
     follows = view.state(follow_stream(actor, known.author), Follow).active
     posts.require_visible(state, actor, follows, field)
+    # An author who has left, for a while or for good, took their posts along.
+    if known.author != actor and not view.state(account_stream(known.author), Account).active:
+        raise refuse(Code.NOT_FOUND, "There is no such post.", field)
     Between(actor, [known.author]).require_none(view, field)
     return state
 
