@@ -2,6 +2,7 @@
 the same whatever way the events came. A store's test module imports all of it and brings a fixture ``open_store`` (families_kit.OpenStore).
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from projections import families, feeds
 from projections.accounts import get_profiles, profile_by_handle
 from projections.documents.port import Documents, Fidelity
+from projections.feeds import AuthorFilter
 from projections.homefeed import home_page
 from projections.paging import Page, Window
 from projections.people import (
@@ -26,6 +28,7 @@ from projections.posts import get_posts
 from projections.reading import author_page, hashtag_page, replies_page
 from projections.rules import FeedItem, PostView, Tombstone
 from projections.timelines import HomeLimits
+from projections.viewer_edges import NO_EDGE, get_edges
 from tests.contract.families_history import FORGOTTEN, PEOPLE, SHARDS, World, random_actions
 from tests.contract.families_kit import (
     LARGE_PUSH,
@@ -78,7 +81,8 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
     through = partial(walk, first=3, backward=backward)
     for person in PEOPLE:
         for replies in (False, True):
-            items = await through(partial(author_page, documents, viewer, person, replies=replies))
+            chosen = AuthorFilter.POSTS_AND_REPLIES if replies else AuthorFilter.POSTS
+            items = await through(partial(author_page, documents, viewer, person, chosen=chosen))
             assert [item.id for item in items] == oracle.author(viewer, person, replies=replies)
         people = await through(partial(followers_page, documents, viewer, person))
         assert [view.id for view in people] == oracle.followers(viewer, person)
@@ -227,6 +231,7 @@ async def check_facts(documents: Documents, world: World) -> None:
         assert counts.followers == sum(whom == person for _, whom in world.follows)
         assert profiles[person].redacted is (person == FORGOTTEN)
         assert await profile_by_handle(documents, person) == (None if person == FORGOTTEN else profiles[person])
+    await check_edges(documents, world)
     for own in world.posts.values():
         post = posts[own.id]
         assert post.counts.likes == sum(liked == own.id for _, liked in world.likes)
@@ -235,6 +240,20 @@ async def check_facts(documents: Documents, world: World) -> None:
         assert (post.deleted, post.author, post.sort_at) == (own.deleted, own.author, own.sort_at)
         assert (post.text is None) == (own.deleted or own.author == FORGOTTEN)
         assert post.tags == (() if own.deleted else own.tags)
+
+
+async def check_edges(documents: Documents, world: World) -> None:
+    """What people are to each other."""
+    pairs = list(itertools.permutations(PEOPLE, 2))
+    edges = await get_edges(documents, pairs)
+    for pair in pairs:
+        edge = edges.get(pair, NO_EDGE)
+        follows, mutes = world.follows.get(pair), world.mutes.get(pair)
+        assert (edge.following, edge.followed_at) == ((True, follows[0]) if follows else (False, None))
+        assert edge.reposts is (follows is None or follows[1])
+        assert edge.requested is (pair in world.requests)
+        assert edge.blocking is (pair in world.blocks)
+        assert (edge.muting, edge.muted_until) == ((True, mutes[1]) if mutes else (False, None))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
