@@ -11,6 +11,7 @@ from typing import Self
 from domain.envelope import Recorded
 from domain.log.cassandra import CassandraLog, migrate_cassandra, open_cassandra_log
 from domain.log.cassandra.driver import connect
+from domain.log.cassandra.verifying import CassandraVerifier, open_cassandra_verifier
 from domain.log.port import EventLog
 from tests.contract.log_domain import Aggregates
 
@@ -31,10 +32,16 @@ class Keyspace:
     segment_size: int
     shards: int
     used: bool = False
+    others: tuple[str, ...] = ()
+    replication_factor: int = 1
+
+    @property
+    def hosts(self) -> list[str]:
+        return [self.host, *self.others]
 
     async def define(self, *statements: str) -> None:
         """Runs schema statements, and what else no handle would do to its log; ``{0}`` is the keyspace."""
-        bridge = await connect([self.host], self.port)
+        bridge = await connect(self.hosts, self.port)
         try:
             await bridge.define(statement.format(self.name) for statement in statements)
         finally:
@@ -47,12 +54,13 @@ class Keyspace:
             await self.define(*(f"TRUNCATE {table}" for table in _TABLES))
         self.used = True
         await migrate_cassandra(
-            [self.host],
+            self.hosts,
             self.name,
             port=self.port,
             server_key_fingerprint=FINGERPRINT,
             segment_size=self.segment_size,
             shards=self.shards,
+            replication_factor=self.replication_factor,
         )
         made = Store(self)
         try:
@@ -62,10 +70,13 @@ class Keyspace:
 
 
 @asynccontextmanager
-async def keyspace(address: str, *, segment_size: int = 64, shards: int = 8) -> AsyncIterator[Keyspace]:
-    """Dropped at the end."""
+async def keyspace(
+    address: str, *, segment_size: int = 64, shards: int = 8, others: tuple[str, ...] = (), replication_factor: int = 1
+) -> AsyncIterator[Keyspace]:
+    """Dropped at the end. ``others`` are hosts of the same ring."""
     host, _, port = address.rpartition(":")
-    made = Keyspace(host, int(port), f"log_{secrets.token_hex(6)}", segment_size, shards)
+    name = f"log_{secrets.token_hex(6)}"
+    made = Keyspace(host, int(port), name, segment_size, shards, others=others, replication_factor=replication_factor)
     try:
         yield made
     finally:
@@ -95,7 +106,7 @@ class Store:
         settings: dict[str, object] = {"master_key": MASTER_KEY, "server_key_fingerprint": FINGERPRINT} | options
         port = self.port if through is None else through.port
         log = await open_cassandra_log(
-            [self.host],
+            self.tables.hosts if through is None else [self.host],
             port,
             self.keyspace,
             aggregates=Aggregates(),
@@ -103,6 +114,16 @@ class Store:
         )
         self.opened.append(log)
         return log
+
+    @asynccontextmanager
+    async def verifier(self) -> AsyncIterator[CassandraVerifier]:
+        made = await open_cassandra_verifier(
+            self.tables.hosts, self.port, self.keyspace, master_key=MASTER_KEY, server_key_fingerprint=FINGERPRINT
+        )
+        try:
+            yield made
+        finally:
+            await made.close()
 
     async def close(self) -> None:
         for log in self.opened:

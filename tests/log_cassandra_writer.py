@@ -1,4 +1,4 @@
-"""A process that appends without a break: `python -m tests.log_cassandra_writer HOST PORT KEYSPACE`.
+"""A process that appends without a break: `python -m tests.log_cassandra_writer HOST[,HOST] PORT KEYSPACE`.
 
 Says on standard output, a line each, what it was told of every command: `appended ID`, `unavailable ID` or `unknown ID`; ends when its input ends.
 """
@@ -49,9 +49,9 @@ async def client(log: EventLog, over: asyncio.Event) -> None:
             say("appended", command)
 
 
-async def main(host: str, port: str, keyspace: str) -> None:
+async def main(hosts: str, port: str, keyspace: str) -> None:
     log = await open_cassandra_log(
-        [host],
+        hosts.split(","),
         int(port),
         keyspace,
         master_key=MASTER_KEY,

@@ -5,6 +5,7 @@ and gives every test a store of its own. ``queue_limit`` bounds the commands tha
 """
 
 from tests.contract.log_appending import *  # noqa: F403 -- the contract is the sum of its parts
+from tests.contract.log_closing import *  # noqa: F403
 from tests.contract.log_deciding import *  # noqa: F403
 from tests.contract.log_forgetting import *  # noqa: F403
 from tests.contract.log_kit import *  # noqa: F403

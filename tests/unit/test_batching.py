@@ -1,14 +1,15 @@
 """Batching: what waiting commands become, without a store."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.envelope import Metadata, Recorded, sequence
-from domain.errors import Code, CorruptStreamError, LogError, Refusal, refuse
-from domain.events import SegmentPadded
+from domain.errors import Code, CorruptStreamError, LogError, Refusal, UnavailableError, refuse
+from domain.events import GenerationClosed, SegmentPadded
 from domain.log.batching import (
     Base,
     Batch,
@@ -26,6 +27,7 @@ from domain.log.batching import (
     segment_of,
 )
 from domain.log.codec import decode
+from domain.log.generations import closing
 from domain.log.port import Decide, Draft, Execution, View
 from tests.contract.log_domain import (
     Aggregates,
@@ -389,3 +391,31 @@ def test_folding_skips_and_repeats_nothing() -> None:
     for wrong in (first, third):
         with pytest.raises(CorruptStreamError, match="must follow"):
             fold(AGGREGATES, once, wrong, None)
+
+
+def test_nothing_is_decided_behind_the_end_of_a_generation() -> None:
+    stream = new_tally()
+    ending = Waiting(closing(SHARD, 1, new_id()))
+    queue = [counting(stream, 1), ending, counting(stream, 2), command(always(), stream)]
+    batch = batch_of(queue)
+    assert fates(batch) == [Fate.APPENDED, Fate.APPENDED, Fate.FAILED, Fate.FAILED]
+    assert [row.type for row in batch.rows] == [Counted.name, GenerationClosed.name]
+    assert batch.closed
+    for decision in batch.decisions[2:]:
+        with pytest.raises(UnavailableError, match="generation 1"):
+            decision.outcome()
+
+
+def test_a_generation_that_has_ended_is_not_even_filled_up() -> None:
+    stream = new_tally()
+    base = replace(at(60, segment_size=64), closed=True)
+    batch = batch_of([counting(stream, *range(10)), command(always(), stream)], base)
+    assert (fates(batch), batch.rows, batch.closed) == ([Fate.FAILED, Fate.FAILED], (), True)
+
+
+def test_a_command_cannot_go_on_behind_the_end() -> None:
+    stream = new_tally()
+    drafts = [Draft(log_stream(SHARD), GenerationClosed(generation=1)), Draft(stream, Counted())]
+    batch = batch_of([command(always(*drafts), log_stream(SHARD), stream), counting(stream, 1)])
+    assert fates(batch) == [Fate.FAILED, Fate.APPENDED]
+    assert isinstance(batch.decisions[0].error, ValueError)
