@@ -30,6 +30,7 @@ from projections.documents.port import (
     Document,
     Documents,
     Fidelity,
+    Found,
     Index,
     Shape,
     Value,
@@ -248,6 +249,11 @@ def as_post(id_: str, document: Document) -> PostDoc | None:
     return msgspec.convert({**document, "id": id_}, PostDoc) if "author" in document else None
 
 
+def _posts(found: Sequence[Found]) -> Sequence[PostDoc]:
+    posts = (as_post(row.id, row.fields) for row in found)
+    return [post for post in posts if post is not None]
+
+
 async def get_posts(documents: Documents, ids: Sequence[str]) -> Mapping[str, PostDoc]:
     """Posts and tombstones by id, one find, none for none; unknown ids are absent."""
     if not ids:
@@ -262,8 +268,7 @@ async def replies_to(
 ) -> Sequence[PostDoc]:
     """Direct replies, oldest first (``reverse``: newest first), tombstones included; one find."""
     found = await documents.page(POSTS, "replies", [post], after=after, limit=limit, reverse=reverse)
-    posts = (as_post(row.id, row.fields) for row in found)
-    return [post for post in posts if post is not None]
+    return _posts(found)
 
 
 async def get_revisions(documents: Documents, post: PostDoc) -> Sequence[Revision]:
@@ -282,17 +287,28 @@ async def get_revisions(documents: Documents, post: PostDoc) -> Sequence[Revisio
     return [now, *sorted(earlier, key=lambda one: -one.number)]
 
 
+async def replies_to_many(
+    documents: Documents, posts: Sequence[str], *, limit: int, reverse: bool = False
+) -> Sequence[PostDoc]:
+    """The oldest (``reverse``: newest) direct replies to several posts in one order, tombstones included; one find up to 200 posts."""
+    found = await documents.page_many(POSTS, "replies", [[post] for post in posts], limit=limit, reverse=reverse)
+    return _posts(found)
+
+
+async def thread_posts(documents: Documents, root: str, *, limit: int) -> Sequence[PostDoc]:
+    """The oldest posts of a thread with its root, tombstones included; one find."""
+    return _posts(await documents.page(POSTS, "threads", [root], limit=limit))
+
+
 async def quotes_of(
     documents: Documents, post: str, *, after: After | None, limit: int, reverse: bool = True
 ) -> Sequence[PostDoc]:
     """Posts that quote a post, newest first, tombstones included; one find."""
     found = await documents.page(POSTS, "quotes", [post], after=after, limit=limit, reverse=reverse)
-    posts = (as_post(row.id, row.fields) for row in found)
-    return [post for post in posts if post is not None]
+    return _posts(found)
 
 
 async def pinned_posts(documents: Documents, author: str, limit: int) -> Sequence[PostDoc]:
     """What an author has pinned, the newest pin first; one find."""
     found = await documents.page(POSTS, "pinned", [author], limit=limit, reverse=True)
-    posts = (as_post(row.id, row.fields) for row in found)
-    return [post for post in posts if post is not None]
+    return _posts(found)

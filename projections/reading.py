@@ -52,9 +52,7 @@ async def author_page(
     async def fetch(after: After | None, limit: int) -> Sequence[FeedEntry]:
         if hidden:
             return ()
-        return await author_entries(
-            documents, author, chosen, after=after, limit=limit, reverse=not window.backward
-        )
+        return await author_entries(documents, author, chosen, after=after, limit=limit, reverse=not window.backward)
 
     async def resolve(found: Sequence[FeedEntry]) -> Sequence[FeedItem | None]:
         nonlocal hidden

@@ -34,6 +34,13 @@ NODES_PER_POINT: Final = 100
 MAX_PAGE: Final = 100
 MUTATION_POINTS: Final = 5
 INTROSPECTION_NODES: Final = 500
+UNPAGED: Final = {
+    ("Thread", "ancestors"): 40,
+    ("Thread", "replies"): 400,
+    ("Post", "revisions"): 100,
+    ("User", "pinnedPosts"): 5,
+}
+"""How many nodes the lists that are no connections hold at most."""
 DELETING: Final = ("delete", "un", "remove", "signOut", "revoke", "reject")
 UPDATING: Final = ("edit", "update", "change", "refresh", "mark", "restore", "accept", "deactivate", "reactivate")
 
@@ -145,7 +152,8 @@ class CostPlanner:
         if definition is None:
             return Part(0, ())
         below = self._part(node.selection_set, get_named_type(definition.type)) if node.selection_set else Part(0, ())
-        return self._sized(node, definition, below)
+        unpaged = UNPAGED.get((parent.name, node.name.value)) if parent is not None else None
+        return self._sized(node, definition, below) if unpaged is None else _times(unpaged, below)
 
     def _sized(self, node: FieldNode, definition: GraphQLField, below: Part) -> Part:
         """``below`` times the size of the list that the field is, if it is one."""
@@ -156,9 +164,7 @@ class CostPlanner:
         value = next((given[name] for name in ("first", "last", "ids") if name in given), None)
         default = definition.args[name].default_value
         size, variable = self._read(value, default if isinstance(default, int) else 20)
-        if variable is None and not below.paged:
-            return Part(size * (1 + below.nodes), ())
-        return Part(0, (Paged(1, variable, size, below),))
+        return _times(size, below) if variable is None else Part(0, (Paged(1, variable, size, below),))
 
     def _read(self, value: ValueNode | None, default: int) -> tuple[int, str | None]:
         """(size, or its default where a variable gives it; that variable)."""
@@ -169,6 +175,11 @@ class CostPlanner:
         if isinstance(value, ListValueNode):
             return _size(len(value.values), default), None
         return default, None
+
+
+def _times(size: int, below: Part) -> Part:
+    """A list of ``size`` nodes with ``below`` each."""
+    return Part(0, (Paged(1, None, size, below),)) if below.paged else Part(size * (1 + below.nodes), ())
 
 
 def mutation_points(name: str) -> int:

@@ -69,6 +69,13 @@ class PostsFilter(Enum):
     MEDIA = enum_value("MEDIA", description="Posts and replies that show pictures, films or sounds.")
 
 
+@strawberry.enum(description="Which replies of a thread come first.")
+class ThreadSort(Enum):
+    OLDEST = enum_value("OLDEST", description="The oldest.")
+    NEWEST = enum_value("NEWEST", description="The newest.")
+    TOP = enum_value("TOP", description="What was answered, reposted, quoted and liked most.")
+
+
 @strawberry.enum(description="How complete a home feed is.")
 class FeedState(Enum):
     READY = enum_value("READY", description="Complete.")

@@ -1,18 +1,21 @@
 """Feeds: the viewer's home and hashtags, and what happens in a home."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import strawberry
 
 from api.context import RequestContext
 from api.live import cursors
-from api.schema.consistency import HASHTAG, HOME, consistent
+from api.schema.consistency import HASHTAG, HOME, SHOWN, consistent
 from api.schema.enums import FeedState
 from api.schema.pages import Connection, connection, list_name, window
 from api.schema.social import FeedItem, present_item, viewer_of
 from domain.errors import Code, refuse
 from domain.text import fold_tag, spans
-from projections import homefeed, reading
+from projections import homefeed, kept, reading, rules
+from projections.documents.port import Documents
+from projections.paging import Page, Window
 
 
 @strawberry.type(description="A page of the viewer's home.")
@@ -58,3 +61,32 @@ async def hashtag_feed(
     await consistent(context, HASHTAG)
     page = await reading.hashtag_page(services.documents, viewer, tag, asked, services.now())
     return connection(services.signer, list_, page, partial(present_item, viewer))
+
+
+async def bookmarks(
+    context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Connection[FeedItem]:
+    return await _kept(context, "bookmarks", kept.bookmarks_page, first, after, last, before)
+
+
+async def likes(
+    context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Connection[FeedItem]:
+    return await _kept(context, "likes", kept.likes_page, first, after, last, before)
+
+
+async def _kept(
+    context: RequestContext,
+    list_: str,
+    read: Callable[[Documents, str, Window], Awaitable[Page[rules.FeedItem]]],
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> Connection[FeedItem]:
+    services, viewer = context.services, context.require_viewer().account
+    name = list_name(viewer, list_)
+    asked = window(services.signer, name, first=first, after=after, last=last, before=before)
+    await consistent(context, SHOWN)
+    page = await read(services.documents, viewer, asked)
+    return connection(services.signer, name, page, partial(present_item, viewer))

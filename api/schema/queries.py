@@ -7,9 +7,9 @@ from typing import Annotated
 import strawberry
 
 from api.context import RequestContext
-from api.schema import feeds, progress, relations, trending
+from api.schema import feeds, progress, relations, threads, trending
 from api.schema.consistency import NAMES, SHOWN, Info, consistent
-from api.schema.enums import TrendKind, TrendWindow
+from api.schema.enums import ThreadSort, TrendKind, TrendWindow
 from api.schema.fields import asks_for, resolved
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
@@ -26,6 +26,7 @@ from projections.claims import handle_is_free
 from projections.rules import Tombstone
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
+PostId = Annotated[strawberry.ID, strawberry.argument(description="The post.")]
 Ids = Annotated[list[strawberry.ID], strawberry.argument(description="Global ids, up to 100.")]
 MaybeId = Annotated[strawberry.ID | None, strawberry.argument(description="The person's id.")]
 MaybeHandle = Annotated[str | None, strawberry.argument(description="The person's handle, with or without @.")]
@@ -150,6 +151,20 @@ class Query:
         if parsed is None or parsed[0] is not Kind.POST:
             return None
         return (await find_posts(info.context, [parsed[1]])).get(parsed[1])
+
+    @resolved(
+        "A post with what it answers and what answers it; null where there is none, or none for the viewer. Nothing hangs on a post behind a block."
+    )
+    async def thread(
+        self,
+        info: Info,
+        post_id: PostId,
+        above: threads.AboveArgument = True,
+        depth: threads.DepthArgument = 6,
+        branching: threads.BranchingArgument = 10,
+        sort: threads.SortArgument = ThreadSort.OLDEST,
+    ) -> threads.Thread | None:
+        return await threads.read(info.context, post_id, above=above, depth=depth, branching=branching, sort=sort)
 
     @resolved("Anything by its global id; null where there is nothing, or nothing for the viewer.")
     async def node(self, info: Info, id: Id) -> Node | None:

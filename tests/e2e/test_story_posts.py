@@ -95,6 +95,7 @@ async def they_quote(ann: Person, bob: Person) -> None:
     await ann.done("restorePost", postId=first)
     bob.token = ann.token
     assert (await seen(bob, quote))["quote"]["text"] == "A first one"
+    hidden = ""
     for text, visibility, code in (("For some", "FOLLOWERS", "NOT_FOUND"), ("For me", "DIRECT", "NOT_FOUND")):
         hidden = await ann.post(text, visibility=visibility)
         payload = await bob.do("createPost", text="I quote", quote=hidden)

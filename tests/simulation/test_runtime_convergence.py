@@ -39,14 +39,15 @@ from domain.ids import Namer
 from domain.log.port import EventLog
 from projections import families
 from projections.documents.port import Documents, FencedError, Fidelity, Lease
-from projections.feeds import author_entries, following_ids
+from projections.feeds import AuthorFilter, author_entries, following_ids
 from projections.folding import Family
 from projections.home import home_family
 from projections.runtime.applying import Folding, Slots
 from projections.runtime.deadletters import dead_letters
 from projections.runtime.leases import Tenure, claim
 from projections.runtime.progress import Board
-from projections.runtime.replay import Difference, checkpoints_of, compare, replay
+from projections.runtime.comparing import Difference, compare
+from projections.runtime.replay import checkpoints_of, replay
 from projections.runtime.runner import Runner
 from projections.runtime.tail import Tail
 from projections.timelines import HomeLimits, build, get_timelines, timeline_entries
@@ -480,7 +481,7 @@ async def check_timelines(live: Documents, people: Sequence[str], seed: int) -> 
     for owner, timeline in (await get_timelines(live, people)).items():
         rows = {entry.item for entry in await timeline_entries(live, owner, after=None, limit=10_000)}
         for author in [owner, *await following_ids(live, owner)]:
-            entries = await author_entries(live, author, replies=True, after=None, limit=10_000)
+            entries = await author_entries(live, author, AuthorFilter.POSTS_AND_REPLIES, after=None, limit=10_000)
             due = {entry.item for entry in entries if entry.key >= timeline.floor}
             assert due <= rows, f"seed {seed}"
             promised += len(due)
