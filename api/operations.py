@@ -18,6 +18,7 @@ from api.context import RequestContext
 from api.errors import CodedError, RequestCode, RequestError, format_error
 from api.limits.budget import Standing
 from api.limits.cost import CostPlan
+from api.live.guards import Guards
 from api.metrics import DELIVERIES, OPERATION_SECONDS, OPERATIONS, SUBSCRIPTIONS
 from api.preparing import Preparer
 from api.services import Services
@@ -80,6 +81,7 @@ class Engine:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 (strawberry has no other way to it)
         self._executor = schema.execution_context_class
         self._preparer = Preparer(self._schema, services.settings)
+        self._guards = Guards(services.documents, services.live)
 
     def begin(self, params: Params, caller: Caller, allowed: Collection[OperationType]) -> Operation:
         """Everything before execution. RequestError where the operation is refused, which costs one point."""
@@ -182,7 +184,7 @@ class Engine:
         SUBSCRIPTIONS.inc()
         outcome = "cancelled"
         try:
-            async with aclosing(await self._subscribe(operation)) as results:
+            async with aclosing(self._guarded(operation)) as results:
                 async for result in results:
                     DELIVERIES.inc()
                     yield self._payload(result, operation.context)
@@ -194,6 +196,22 @@ class Engine:
         finally:
             SUBSCRIPTIONS.dec()
             OPERATIONS.labels(operation.type.value, outcome).inc()
+
+    async def _guarded(self, operation: Operation) -> AsyncGenerator[ExecutionResult, None]:
+        """A subscription's results, for as long as the session of who has subscribed lasts."""
+        viewer = operation.context.viewer
+        if viewer is None:
+            async with aclosing(await self._subscribe(operation)) as results:
+                async for result in results:
+                    yield result
+            return
+        async with (
+            self._guards.watching(viewer) as guard,
+            aclosing(await self._subscribe(operation)) as results,
+            aclosing(guard.pass_on(results)) as passed,
+        ):
+            async for result in passed:
+                yield result
 
     async def _subscribe(self, operation: Operation) -> AsyncGenerator[ExecutionResult, None]:
         begun = subscribe(

@@ -1,6 +1,6 @@
 """Signals: what live subscriptions follow. A signal says that something changed and where, never what it looks like: rules and content are read at delivery.
 
-Topics: ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts).
+Topics: ``sessions:{account}`` (their sessions), ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,8 @@ import msgspec
 
 from domain.envelope import Recorded
 from domain.events import (
+    AccountDeleted,
+    AccountSessionsEnded,
     Followed,
     PostCreated,
     PostDeleted,
@@ -19,6 +21,7 @@ from domain.events import (
     PostRestored,
     PostUnliked,
     RepostUndone,
+    SessionRevoked,
     Unfollowed,
 )
 from projections.documents.port import After, Collection, Documents, Fidelity, Index, Shape
@@ -46,6 +49,7 @@ class SignalKind(StrEnum):
     POST_CHANGED = "post_changed"
     COUNTS_CHANGED = "counts_changed"
     REPLY_ADDED = "reply_added"
+    SESSIONS_ENDED = "sessions_ended"
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 def author_topic(account: str) -> str:
     return f"author:{account}"
+
+
+def sessions_topic(account: str) -> str:
+    return f"sessions:{account}"
 
 
 def tag_topic(tag: str) -> str:
@@ -182,11 +190,20 @@ def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
     return _put(recorded, Signal(kind=SignalKind.FOLLOW_REMOVED, topics=topics, account=event.followee))
 
 
+def _sessions_ended(
+    recorded: Recorded, event: SessionRevoked | AccountSessionsEnded | AccountDeleted
+) -> Iterable[Operation]:
+    return _put(recorded, Signal(kind=SignalKind.SESSIONS_ENDED, topics=(sessions_topic(event.account),)))
+
+
 FAMILY = Family(
     "signals",
     (SIGNALS, FLOORS),
     dict(
         (
+            on(SessionRevoked, _sessions_ended),
+            on(AccountSessionsEnded, _sessions_ended),
+            on(AccountDeleted, _sessions_ended),
             on(PostCreated, _created),
             on(PostEdited, _edited),
             on(PostDeleted, _deleted),
@@ -199,7 +216,7 @@ FAMILY = Family(
             on(Unfollowed, _unfollowed),
         )
     ),
-    follows=("accounts", "posts", "viewer_edges"),
+    follows=("accounts", "posts", "viewer_edges", "sessions"),
 )
 
 
