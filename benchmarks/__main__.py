@@ -1,6 +1,5 @@
 """`python -m benchmarks`: starts the real servers, runs the groups, prints each figure as a ratio to its floor and writes benchmarks/latest.json."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api.cli.running import run
 from benchmarks import documents, http, lag, log, memory
 from benchmarks._result import Result
 from tests.servers import Addresses, running_servers
@@ -52,7 +52,7 @@ def main(
             if wanted in ("", name):
                 began = time.monotonic()
                 console.print(f"[dim]{name} …[/dim]")
-                results.update(asyncio.run(_run(group, addresses, scale)))
+                results.update(run(_run(group, addresses, scale)))
                 console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s[/dim]")
     console.print(_table(results))
     LATEST.write_bytes(

@@ -7,7 +7,7 @@ from domain.events import Event
 GENERATION_BITS = 44
 
 
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who did it and why. ``causation_id`` is the event or command that led to this command; ``input_hmac`` tells a repeat of an idempotent
     create from another input under the same key."""
 
@@ -19,7 +19,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_hmac: str | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event of the log. ``version`` counts 1, 2, … in its stream, ``position`` 1, 2, … in its shard and generation. Times are microseconds
     since the epoch: ``occurred_at`` when it took effect (imports set it), ``recorded_at`` when it was appended, non-decreasing in its shard."""
 

@@ -20,7 +20,7 @@ _ROW_OVERHEAD: Final = 150
 """What a row weighs besides its bytes columns and names, roughly."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
+class StoredEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row of the log: every column, in the order in which adapters select and bind them (``StoredEvent(*row)``, ``astuple``), or pack them
     into one value. A field is only ever added, at the end, with a default.
 
