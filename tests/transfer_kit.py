@@ -1,11 +1,13 @@
 """What the tests of exports, imports and keys share: logs of both adapters, opened as a whole and as processes open them, and a history to move."""
 
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import pytest
 
 from api.transfer.exporting import export_log, fresh
 from api.transfer.importing import Imported, import_log
@@ -21,6 +23,7 @@ from tests.log_cassandra_kit import FINGERPRINT, Store
 PROOF = b"the key that proves exports"
 MASTER_KEY = bytes(range(32))
 MASTER = MasterKeys(MASTER_KEY)
+CLUSTER = pytest.param("cassandra", marks=pytest.mark.cluster)
 
 
 class Home(Protocol):
@@ -29,6 +32,10 @@ class Home(Protocol):
     async def log(self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = ()) -> EventLog: ...
 
     async def archive(self) -> Archive: ...
+
+
+NewHome = Callable[..., Coroutine[Any, Any, Home]]
+"""Makes a home of an adapter ("sqlite", "cassandra") and a number of shards."""
 
 
 @dataclass

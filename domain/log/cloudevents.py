@@ -266,7 +266,7 @@ class Reader:
             kind = _text.decode(attributes["type"])
             if kind in (_MARK, _ENDED):
                 ended = kind == _ENDED
-                yield self._closed(kind, attributes, found)
+                yield self._closed(line, attributes, found, last=ended)
                 found = []
                 continue
             if len(found) == MAX_CHUNK_EVENTS:
@@ -290,15 +290,19 @@ class Reader:
         except (msgspec.DecodeError, KeyError, ValueError, binascii.Error, OverflowError) as error:
             raise self._tampered() from error
 
-    def _closed(self, kind: str, attributes: Mapping[str, msgspec.Raw], found: list[StoredEvent]) -> Chunk:
+    def _closed(
+        self, line: bytes, attributes: Mapping[str, msgspec.Raw], found: list[StoredEvent], *, last: bool
+    ) -> Chunk:
         try:
             mark = msgspec.json.decode(attributes["data"], type=Mark)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             raise self._tampered() from error
-        if mark.events != self._count + len(found) or not hmac.compare_digest(self.chain.close(kind, mark), mark.mac):
+        # Every byte of it is given by what it must say at this place.
+        due = mark_line(self.chain, self.export_id, self.fingerprint, mark.events, mark.positions, last=last)
+        if mark.events != self._count + len(found) or not hmac.compare_digest(due, line):
             raise self._tampered()
         self._count = mark.events
-        return Chunk(tuple(found), mark, self.size, kind == _ENDED)
+        return Chunk(tuple(found), mark, self.size, last)
 
     def _tampered(self) -> TransferError:
         return TransferError(

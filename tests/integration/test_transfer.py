@@ -2,10 +2,7 @@
 
 import io
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -23,62 +20,24 @@ from domain.log.codec import StoredEvent
 from domain.log.port import EventLog
 from tests.contract.log_domain import Note, counting, new_id, note, tally
 from tests.contract.log_kit import read_everything
-from tests.log_cassandra_kit import FINGERPRINT, Keyspace, keyspace
+from tests.log_cassandra_kit import FINGERPRINT
 from tests.transfer_kit import (
+    CLUSTER,
     PROOF,
-    CassandraHome,
     Home,
-    SqliteHome,
+    NewHome,
     Told,
-    closing,
     events_in,
     exported,
     imported,
     tell,
 )
 
-GetKeyspace = Callable[[str, int], Coroutine[Any, Any, Keyspace]]
-NewHome = Callable[..., Coroutine[Any, Any, Home]]
-
-CLUSTER = pytest.param("cassandra", marks=pytest.mark.cluster)
-
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "CHUNK_EVENTS", 40)
     monkeypatch.setattr(cloudevents, "MAX_CHUNK_EVENTS", 160)
-
-
-@pytest.fixture(scope="module")
-async def keyspaces() -> AsyncIterator[GetKeyspace]:
-    """One for each number of shards, made when it is first asked for."""
-    async with AsyncExitStack() as stack:
-        made: dict[int, Keyspace] = {}
-
-        async def get(address: str, shards: int) -> Keyspace:
-            if shards not in made:
-                made[shards] = await stack.enter_async_context(keyspace(address, shards=shards))
-            return made[shards]
-
-        yield get
-
-
-@pytest.fixture
-async def new_home(request: pytest.FixtureRequest, tmp_path: Path, keyspaces: GetKeyspace) -> AsyncIterator[NewHome]:
-    """A place for a new log, of either adapter; in Cassandra one for each number of shards."""
-    async with AsyncExitStack() as stack:
-        made = iter(range(99))
-
-        async def make(adapter: str, shards: int = 8) -> Home:
-            if adapter == "sqlite":
-                return await stack.enter_async_context(
-                    closing(SqliteHome(tmp_path / f"log-{next(made)}.db", shards=shards))
-                )
-            tables = await keyspaces(request.getfixturevalue("cassandra_address"), shards)
-            store = await stack.enter_async_context(tables.store())
-            return await stack.enter_async_context(closing(CassandraHome(store)))
-
-        yield make
 
 
 async def told(home: Home) -> Told:
