@@ -90,7 +90,7 @@ async def _dead_letters(
     for name in (name for name, some in zip(names, own, strict=True) if some):
         for shard in shards:
             prefix = (source_of(documents, name), shard)
-            counts[prefix] = await documents.count(DEAD_LETTERS, "by_position", prefix, DEAD_LETTERS_COUNTED)
+            counts[name, shard] = await documents.count(DEAD_LETTERS, "by_position", prefix, DEAD_LETTERS_COUNTED)
     return counts
 
 

@@ -45,7 +45,8 @@ class Consumer(Protocol):
 
 
 class Runner:
-    """``idle`` while it waits for events: it may be cancelled then without cutting a batch."""
+    """``idle`` while it waits for events: it may be cancelled then without cutting a batch. ``label`` names it on the board, ``follows`` whom it must
+    not overtake there: the consumer's own name and ``follows`` unless other versions of families run beside the live ones."""
 
     def __init__(
         self,
@@ -56,6 +57,8 @@ class Runner:
         board: Board,
         *,
         events: int = EVENTS,
+        label: str | None = None,
+        follows: Sequence[str] | None = None,
     ) -> None:
         self.idle = True
         self.stopping = False
@@ -65,12 +68,14 @@ class Runner:
         self._tenure = tenure
         self._board = board
         self._events = events
+        self._label = label or consumer.name
+        self._follows = consumer.follows if follows is None else follows
         self._parking = Parking(documents, consumer.name, tail.shard)
         self._checkpoint = 0
 
     async def run(self) -> None:
         """Until it is told to stop, or halts. Raises FencedError when the shard is another's."""
-        what = f"{self._consumer.name} {self._tail.shard}"
+        what = f"{self._label} {self._tail.shard}"
         try:
             self._parking.require_few()
             while not self.stopping:
@@ -83,33 +88,33 @@ class Runner:
         name, shard = self._consumer.name, self._tail.shard
         self._checkpoint = (await self._documents.load_checkpoints(name)).get(shard, 0)
         await self._parking.load()
-        self._board.open(name, shard, self._checkpoint, len(self._parking))
+        self._board.open(self._label, shard, self._checkpoint, len(self._parking))
 
     async def turn(self) -> None:
         """One batch, from waiting for its events to its checkpoint."""
         events = await self._next()
         self.idle = False
         try:
-            self._board.working(self._consumer.name, self._tail.shard, events[0].recorded_at)
+            self._board.working(self._label, self._tail.shard, events[0].recorded_at)
             upto = await self._consumer.consume(events, self._parking)
             await self._save(upto)
-            metrics.EVENTS.labels(family=self._consumer.name).inc(bisect_right(events, upto, key=_sequence))
+            metrics.EVENTS.labels(family=self._label).inc(bisect_right(events, upto, key=_sequence))
         finally:
             self.idle = True
 
     async def _halt(self, error: LogError | HaltedError) -> None:
         name, shard = self._consumer.name, self._tail.shard
         reason = f"{describe(error)}: {error}"
-        self._board.halt(name, shard, reason)
-        metrics.HALTS.labels(family=name, shard=shard).inc()
-        _log.error("halted", family=name, shard=shard, after=self._checkpoint, reason=reason)
+        self._board.halt(self._label, shard, reason)
+        metrics.HALTS.labels(family=self._label, shard=shard).inc()
+        _log.error("halted", family=self._label, shard=shard, after=self._checkpoint, reason=reason)
         # Other processes see it too.
         await persist(lambda: halts.record(self._documents, name, shard, self._checkpoint, reason), f"{name} {shard}")
 
     async def _next(self) -> Sequence[Recorded]:
-        if not self._consumer.follows:
+        if not self._follows:
             return await self._tail.events(self._checkpoint, self._events)
-        limit = await self._board.passed(self._consumer.follows, self._tail.shard, self._checkpoint)
+        limit = await self._board.passed(self._follows, self._tail.shard, self._checkpoint)
         events = await self._tail.events(self._checkpoint, self._events)
         return [recorded for recorded in events if recorded.sequence <= limit]
 
@@ -118,4 +123,4 @@ class Runner:
         name, shard = self._consumer.name, self._tail.shard
         await self._documents.save_checkpoint(name, shard, upto, self._tenure.lease)
         self._checkpoint = upto
-        self._board.advance(name, shard, upto, len(self._parking))
+        self._board.advance(self._label, shard, upto, len(self._parking))

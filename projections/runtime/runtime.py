@@ -17,17 +17,21 @@ from projections.folding import Family
 from projections.runtime import metrics
 from projections.runtime.applying import OPERATIONS, Folding, Slots
 from projections.runtime.backoff import persist
+from projections.runtime.caretaking import Caretaker
 from projections.runtime.faults import describe
 from projections.runtime.housekeeping import Housekeeping, Sweeper
 from projections.runtime.identity import require_same_log
 from projections.runtime.lag import events_between
+from projections.runtime.lanes import followed, lanes, outdated
 from projections.runtime.leases import RENEWALS, TTL, Tenure, claim
+from projections.runtime.processes import WORKER, Presence
 from projections.runtime.progress import Board, Progress, State
 from projections.runtime.reactors import Cascade, Perform, Reacting, reactor_name
 from projections.runtime.runner import EVENTS, Consumer, Runner
 from projections.runtime.shards import GRACE, Ending, ShardService
 from projections.runtime.sharing import REST, Roster, Share
 from projections.runtime.tail import IDLE, WINDOW, Tail
+from projections.runtime.versions import Versions, adopt, read_versions
 
 HALT_REST: Final = 10
 """Lifetimes of a lease in which a shard that has halted here is left to others, which may be able to read it, before it is tried again."""
@@ -37,7 +41,7 @@ _log = structlog.get_logger("tidings.runtime")
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """``ttl``, ``idle`` and ``measure`` (between two looks of the metrics) in seconds; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
+    """``ttl``, ``idle``, ``measure`` (between two looks of the metrics) and ``watch`` (between two looks at the versions) in seconds; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
 
     ttl: float = TTL
     events: int = EVENTS
@@ -47,6 +51,7 @@ class Tuning:
     quick: int = 16
     slow: int = 4
     measure: float = 5.0
+    watch: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Runtime:
         self.names = (*names, *map(reactor_name, policies))
         self._log = log
         self._documents = documents
-        self._families = families
+        self._families = tuple(families)
         self._reactors = _with_perform(policies, perform)
         self._tuning = tuning
         self._monotonic = monotonic
@@ -96,7 +101,13 @@ class Runtime:
         self._roster = Roster(documents, self.holder, tuning.ttl, clock)
         self._share = Share(log.identity.shards, self.holder, tuning.ttl, monotonic())
         self._housekeeping = Housekeeping(documents, sweepers, self.holder, ttl=tuning.ttl, monotonic=monotonic)
+        self._presence = Presence(documents, WORKER, monotonic=monotonic)
+        self._versions = Versions(epoch=-1)
+        self._caretaker = Caretaker(
+            log, documents, families, self.holder, ttl=tuning.ttl, period=tuning.watch, monotonic=monotonic, clock=clock
+        )
         self._services: dict[int, tuple[ShardService, asyncio.Task[None]]] = {}
+        self._outdated: Sequence[str] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -104,7 +115,16 @@ class Runtime:
         one of them does not answer now; once started, it outlives outages."""
         await require_same_log(self._log, self._documents, self.names)
         _log.info("runtime started", holder=self.holder, consumers=self.names, shards=self._log.identity.shards)
-        for work in (self._keep_sharing(), self._keep_measuring(), self._housekeeping.run()):
+        await adopt(self._log, self._documents, self._families)
+        await self._look()
+        works = (
+            self._keep_sharing(),
+            self._keep_measuring(),
+            self._keep_watching(),
+            self._housekeeping.run(),
+            self._caretaker.run(),
+        )
+        for work in works:
             self._tasks.append(asyncio.create_task(work))
 
     async def stop(self) -> None:
@@ -117,6 +137,7 @@ class Runtime:
         try:
             async with asyncio.timeout(GRACE):
                 await self._roster.leave()
+                await self._presence.leave()
         except Exception as error:  # noqa: BLE001 -- its row grows old by itself
             _log.info("left without a word", holder=self.holder, error=describe(error))
         _log.info("runtime stopped", holder=self.holder)
@@ -144,6 +165,10 @@ class Runtime:
             await asyncio.sleep(self._tuning.ttl / RENEWALS)
 
     async def _share_out(self) -> None:
+        if self._outdated:
+            for service, _ in self._services.values():
+                service.stop()
+            return
         workers = await self._roster.sign()
         now = self._monotonic()
         for shard in self._share.excess(self._services, workers, now):
@@ -181,18 +206,44 @@ class Runtime:
         _log.info("shard left", holder=self.holder, shard=shard, ending=ending.value)
 
     def _runners(self, tail: Tail, tenure: Tenure) -> Sequence[Runner]:
-        consumers: list[Consumer] = [
-            Folding(family, self._documents, self._slots, tenure.ensure, operations=self._tuning.operations)
-            for family in self._families
-        ]
-        consumers += [
-            Reacting(policy, perform, self._log, self._documents, self._slots, tenure.ensure)
-            for policy, perform in self._reactors
-        ]
-        return [
-            Runner(consumer, tail, self._documents, tenure, self._board, events=self._tuning.events)
-            for consumer in consumers
-        ]
+        def runner(consumer: Consumer, documents: Documents, label: str) -> Runner:
+            follows = followed(self._versions, consumer.follows)
+            events = self._tuning.events
+            return Runner(consumer, tail, documents, tenure, self._board, events=events, label=label, follows=follows)
+
+        ensure, operations = tenure.ensure, self._tuning.operations
+        runners = []
+        for lane in lanes(self._versions, self._families):
+            documents = self._documents.pinned({lane.family.name: lane.version})
+            folding = Folding(lane.family, documents, self._slots, ensure, operations=operations)
+            runners.append(runner(folding, documents, lane.label))
+        for policy, perform in self._reactors:
+            reacting = Reacting(policy, perform, self._log, self._documents, self._slots, ensure)
+            runners.append(runner(reacting, self._documents, reacting.name))
+        return runners
+
+    async def _keep_watching(self) -> None:
+        while True:
+            await asyncio.sleep(self._tuning.watch)
+            await persist(self._look, "versions", longest=self._tuning.watch)
+
+    async def _look(self) -> None:
+        """Folds the versions that there are now, and says so once it folds no others."""
+        unbroken = await self._presence.renew()
+        versions = await read_versions(self._documents)
+        if versions.epoch != self._versions.epoch:
+            await self._documents.refresh()
+            self._versions = versions
+            self._outdated = outdated(versions, self._families)
+            if self._outdated:
+                _log.error("a newer program folds these documents: update this one", families=self._outdated)
+            services = [service for service, _ in self._services.values()]
+            await asyncio.gather(
+                *(service.turn_to(self._runners(service.tail, service.tenure)) for service in services)
+            )
+        elif unbroken:
+            return
+        await self._presence.confirm(versions.epoch)
 
     async def _keep_measuring(self) -> None:
         while True:

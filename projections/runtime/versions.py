@@ -125,13 +125,13 @@ def begun(standing: Standing, fold: int, by: Asker, now: int) -> Standing:
 
 
 def joined(standing: Standing, version: int) -> Standing:
-    build = _build(standing, version)
+    build = require_building(standing, version)
     return replace(standing, build=replace(build, phase=Phase.JOINED))
 
 
 def switched(standing: Standing, version: int) -> Standing:
     """Live."""
-    build = _build(standing, version)
+    build = require_building(standing, version)
     if build.phase is not Phase.JOINED:
         raise RebuildError(f"version {version} is not folded beside the live one yet")
     return replace(standing, live=version, fold=build.fold, build=None, retiring=standing.live or None)
@@ -153,7 +153,8 @@ def dropped(standing: Standing, version: int) -> Standing:
     return replace(standing, dropping=tuple(one for one in standing.dropping if one != version))
 
 
-def _build(standing: Standing, version: int) -> Build:
+def require_building(standing: Standing, version: int) -> Build:
+    """RebuildError where it is not on its way any more."""
     if standing.build is None or standing.build.version != version:
         raise RebuildError(f"version {version} is not being built any more: the rebuild was aborted")
     return standing.build

@@ -17,7 +17,8 @@ from projections.families import ALL
 from projections.feeds import AUTHOR_FEED, EDGES
 from projections.homefeed import home_page
 from projections.paging import Window
-from projections.runtime.replay import checkpoints_of, compare, replay
+from projections.runtime.comparing import compare
+from projections.runtime.replay import checkpoints_of, replay
 from projections.timelines import TIMELINES, build
 from projections.trends import MINUTE, USES, TrendKind, TrendWindow, build_snapshot, get_snapshot
 from tests.servers import Addresses

@@ -18,7 +18,8 @@ from projections.documents.port import Documents
 from projections.runtime import Runtime, Tuning
 from projections.runtime.lag import projection_status
 from projections.runtime.progress import State
-from projections.runtime.replay import checkpoints_of, compare, replay
+from projections.runtime.comparing import compare
+from projections.runtime.replay import checkpoints_of, replay
 from projections.runtime.waiting import Waiting
 from tests.runtime_kit import (
     SHARDS,

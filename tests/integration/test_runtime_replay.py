@@ -7,8 +7,9 @@ import pytest
 
 from domain.log.port import EventLog
 from projections.documents.port import Change, Collection, Doc, Documents, Fidelity, Row, Shape
-from projections.runtime import replay as module
-from projections.runtime.replay import Absent, Difference, checkpoints_of, compare, replay
+from projections.runtime import comparing as module
+from projections.runtime.comparing import Absent, Difference, compare
+from projections.runtime.replay import checkpoints_of, replay
 from tests.runtime_kit import (
     TALLIES,
     TRAIL,
