@@ -41,8 +41,19 @@ async def persist(
         if state.attempt_number == 1 or not isinstance(error, UnavailableError):
             _log.warning("trying again", what=what, attempt=state.attempt_number, error=describe(error))
 
+    # Nearly always the first try is the only one, and is spared the machinery.
+    try:
+        return await work()
+    except BaseException as error:
+        if not retry(error):
+            raise
+        failed: BaseException | None = error
+
     async def attempt() -> T:
-        # A plain function that gives an awaitable would pass for done.
+        nonlocal failed
+        if failed is not None:
+            first, failed = failed, None
+            raise first
         return await work()
 
     retrying = AsyncRetrying(

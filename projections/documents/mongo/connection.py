@@ -1,10 +1,10 @@
-"""The connection to MongoDB: its settings, what its failures mean, and bulk writes that end in the state asked for or in an error."""
+"""The connection to MongoDB: its settings, what its failures mean, and calls for many at once that end in the state asked for or in an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -23,8 +23,12 @@ from pymongo.write_concern import WriteConcern
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from domain.errors import UnavailableError
+from projections.documents.mongo.convoy import Convoy
 from projections.documents.mongo.novelty import Novelty
+from projections.documents.rules import STEP
 
+A = TypeVar("A")
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 Stored = dict[str, Any]
@@ -35,6 +39,9 @@ CALL_SECONDS: Final = 5.0
 
 SELECTION_SECONDS: Final = 2.0
 """How long a call looks for a primary: shorter, so that callers soon know that there is none."""
+
+AT_ONCE: Final = 4
+"""Calls of one kind on one collection in flight: rows are upserted at 18,000/s one bulk after the other, at 34,000/s by fours."""
 
 DEFAULT_DATABASE: Final = "tidings"
 DUPLICATE_KEY: Final = 11000
@@ -54,12 +61,12 @@ class _PlainInteger(TypeDecoder):
         return int(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Upserted:
-    """Of a bulk: the indexes of those that made their document, and how many left theirs as it was."""
+class Upserted(Enum):
+    """What became of a guarded upsert. UNTOUCHED: some of those that were sent with it, perhaps this one, left their document as it was."""
 
-    inserted: AbstractSet[int]
-    untouched: int
+    MADE = auto()
+    CHANGED = auto()
+    UNTOUCHED = auto()
 
 
 class Connection:
@@ -78,6 +85,9 @@ class Connection:
         except (PyMongoError, ValueError) as error:
             raise UnavailableError(f"MongoDB's address {self.address} cannot be used: {error}") from error
         self.novelty = Novelty()
+        self._finds: dict[str, Convoy[str, Stored | None]] = {}
+        self._inserts: dict[str, Convoy[Stored, bool]] = {}
+        self._upserts: dict[str, Convoy[UpdateOne, Upserted]] = {}
         self._database: AsyncIOMotorDatabase[Stored] = self._client.get_database(
             name,
             codec_options=CodecOptions(type_registry=TypeRegistry([_PlainInteger()])),
@@ -105,17 +115,52 @@ class Connection:
                 raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {reason}") from error
             raise
 
+    async def find(self, name: str, ids: Sequence[str]) -> Mapping[str, Stored]:
+        """Documents by id, shared with others who ask for them: not to be changed."""
+        found = await self._convoy(self._finds, name, self._find)(ids)
+        return {stored["_id"]: stored for stored in found if stored is not None}
+
     async def insert(self, name: str, documents: Sequence[Stored]) -> list[Stored]:
         """Inserts those whose ``_id`` is not taken, and gives back the others."""
+        taken = await self._convoy(self._inserts, name, self._insert)(documents)
+        return [document for document, there in zip(documents, taken, strict=True) if there]
+
+    async def upsert(self, name: str, updates: Sequence[UpdateOne]) -> Sequence[Upserted]:
+        """Guarded upserts by ``_id``. One that met another's insert is answered "duplicate key" and has *not* been applied: it is sent again."""
+        return await self._convoy(self._upserts, name, self._upsert)(updates)
+
+    def _convoy(
+        self,
+        convoys: dict[str, Convoy[Q, A]],
+        name: str,
+        send: Callable[[str, Sequence[Q]], Awaitable[Sequence[A]]],
+    ) -> Convoy[Q, A]:
+        if name not in convoys:
+            convoys[name] = Convoy(partial(send, name), most=STEP, at_once=AT_ONCE)
+        return convoys[name]
+
+    async def _find(self, name: str, ids: Sequence[str]) -> Sequence[Stored | None]:
+        each = list(dict.fromkeys(ids))
+        async with self.call():
+            # All in the first answer, or MongoDB would give 101 documents and wait to be asked for more.
+            cursor = self.collection(name).find({"_id": {"$in": each}}, limit=len(each), batch_size=len(each))
+            found = {stored["_id"]: stored for stored in await cursor.to_list(len(each))}
+        return [found.get(id_) for id_ in ids]
+
+    async def _insert(self, name: str, documents: Sequence[Stored]) -> Sequence[bool]:
+        """Whether the ``_id`` was taken."""
+        taken: list[int] = []
         async with self.call():
             try:
                 await self.collection(name).insert_many(documents, ordered=False)
             except BulkWriteError as error:
-                return [documents[index] for index in _duplicates(error)]
-        return []
+                taken = _duplicates(error)
+        answers = [False] * len(documents)
+        for index in taken:
+            answers[index] = True
+        return answers
 
-    async def upsert(self, name: str, updates: Sequence[UpdateOne]) -> Upserted:
-        """Guarded upserts by ``_id``. One that met another's insert is answered "duplicate key" and has *not* been applied: it is sent again."""
+    async def _upsert(self, name: str, updates: Sequence[UpdateOne]) -> Sequence[Upserted]:
         remaining = list(range(len(updates)))
         inserted: set[int] = set()
         untouched = 0
@@ -136,10 +181,15 @@ class Connection:
                 raise DuplicateKeyError(f"{len(remaining)} upserts met an insert")
 
         await self.again_on_duplicate(send)
-        return Upserted(inserted, untouched)
+        changed = Upserted.UNTOUCHED if untouched else Upserted.CHANGED
+        return [Upserted.MADE if index in inserted else changed for index in range(len(updates))]
 
     async def again_on_duplicate(self, send: Callable[[], Awaitable[R]]) -> R:
         """``send()``, repeated while two upserts of one ``_id`` meet; the document is there at the latest when the first one returns."""
+        try:
+            return await send()
+        except DuplicateKeyError:
+            pass
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(DuplicateKeyError),
             wait=wait_random_exponential(multiplier=0.005, max=0.2),

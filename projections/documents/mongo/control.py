@@ -1,6 +1,5 @@
 """Checkpoints, leases and small facts: one document each, changed by one atomic update each."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from projections.documents.mongo.connection import Connection
+from projections.documents.mongo.convoy import Convoy
 from projections.documents.port import Document, FencedError, Lease
+from projections.documents.rules import STEP
 
 CHECKPOINTS: Final = "_checkpoints"
 LEASES: Final = "_leases"
@@ -19,58 +20,36 @@ META: Final = "_meta"
 
 @dataclass(frozen=True, slots=True)
 class _Save:
-    """A checkpoint that waits to be written; ``done`` once it was."""
+    """A checkpoint that is to be written."""
 
     family: str
     shard: int
     sequence: int
     lease: Lease | None
-    done: "asyncio.Future[None]"
-
-    def settle(self, error: Exception | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
 
 
 class Control:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._saves: list[_Save] = []
-        self._saving: asyncio.Task[None] | None = None
+        self._saves: Convoy[_Save, bool] = Convoy(self._save, most=STEP, at_once=1)
 
     async def load_checkpoints(self, family: str) -> Mapping[int, int]:
         """``family`` is the family's name with its version."""
-        async with self._connection.call():
-            found = await self._connection.collection(CHECKPOINTS).find_one({"_id": family})
+        found = (await self._connection.find(CHECKPOINTS, [family])).get(family)
         return {int(shard): sequence for shard, sequence in found["shards"].items()} if found else {}
 
     async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
         """A holder that loses its lease between the two calls still writes; that is harmless, for what its checkpoint covers is durable and
         the checkpoint never moves back.
 
-        Group commit: what is saved while a write is under way goes with the next one, for a worker saves some seventy checkpoints of few events each
-        where events trickle in.
+        Together, for a worker saves some seventy checkpoints of few events each where events trickle in.
         """
-        save = _Save(family, shard, sequence, lease, asyncio.get_running_loop().create_future())
-        self._saves.append(save)
-        if self._saving is None or self._saving.done():
-            self._saving = asyncio.create_task(self._save_all())
-        await save.done
+        (held,) = await self._saves([_Save(family, shard, sequence, lease)])
+        if not held:
+            raise FencedError(f"{lease} is lost")
 
-    async def _save_all(self) -> None:
-        while self._saves:
-            saves, self._saves = self._saves, []
-            try:
-                await self._save(saves)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
-                for save in saves:
-                    save.settle(error)
-
-    async def _save(self, saves: Sequence["_Save"]) -> None:
+    async def _save(self, saves: Sequence[_Save]) -> Sequence[bool]:
+        """Whether each one's lease was still held."""
         held = await self._held({save.lease for save in saves if save.lease is not None})
         raised: dict[str, dict[str, object]] = {}
         for save in saves:
@@ -82,18 +61,14 @@ class Control:
         if raised:
             updates = [UpdateOne({"_id": family}, [{"$set": fields}], upsert=True) for family, fields in raised.items()]
             await self._connection.upsert(CHECKPOINTS, updates)
-        for save in saves:
-            lost = save.lease is not None and save.lease not in held
-            save.settle(FencedError(f"{save.lease} is lost") if lost else None)
+        return [save.lease is None or save.lease in held for save in saves]
 
     async def _held(self, leases: AbstractSet[Lease]) -> AbstractSet[Lease]:
         """Those that are still their names' newest claims."""
         if not leases:
             return leases
-        async with self._connection.call():
-            names = {"_id": {"$in": [lease.name for lease in leases]}}
-            found = await self._connection.collection(LEASES).find(names).to_list(None)
-        newest = {Lease(claim["_id"], claim["holder"], claim["fence"]) for claim in found if "holder" in claim}
+        found = await self._connection.find(LEASES, [lease.name for lease in leases])
+        newest = {Lease(name, claim["holder"], claim["fence"]) for name, claim in found.items() if "holder" in claim}
         return leases & newest
 
     async def drop_checkpoints(self, family: str) -> None:

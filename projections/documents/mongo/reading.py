@@ -17,21 +17,21 @@ from projections.documents.rules import PREFIXES, index_name, sort_of, steps
 
 
 async def get(connection: Connection, name: str, ids: Sequence[str]) -> Mapping[str, Document]:
-    return {stored["_id"]: fields_of(stored) for stored in await _find_ids(connection, name, ids)}
+    return {id_: fields_of(dict(stored)) for id_, stored in (await _find_ids(connection, name, ids)).items()}
 
 
 async def preview(connection: Connection, name: str, docs: Sequence[Doc]) -> Mapping[str, Document]:
-    found = {stored["_id"]: stored for stored in await _find_ids(connection, name, [doc.id for doc in docs])}
+    found = await _find_ids(connection, name, [doc.id for doc in docs])
     foreseen_documents: dict[str, Document] = {}
     for doc in docs:
-        stored = found.get(doc.id, {"_id": doc.id})
+        stored = dict(found.get(doc.id, {"_id": doc.id}))
         guard = stored.get(GUARDS, {}).get(str(doc.shard), 0)
         foreseen_documents[doc.id] = foreseen(fields_of(stored), guard, doc)
     return foreseen_documents
 
 
-async def _find_ids(connection: Connection, name: str, ids: Sequence[str]) -> list[Stored]:
-    return await _find(connection, name, {"_id": {"$in": list(ids)}}, limit=len(set(ids))) if ids else []
+async def _find_ids(connection: Connection, name: str, ids: Sequence[str]) -> Mapping[str, Stored]:
+    return await connection.find(name, ids) if ids else {}
 
 
 async def _find(connection: Connection, name: str, where: Mapping[str, Any], *, limit: int, **how: Any) -> list[Stored]:

@@ -2,22 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from projections.documents.changes import foreseen
-from projections.documents.mongo.connection import Connection, Stored
+from projections.documents.mongo.connection import Connection, Stored, Upserted
 from projections.documents.mongo.pipeline import GUARDS, update_pipeline
 from projections.documents.mongo.queries import order, range_filter
 from projections.documents.port import Doc, Document, Index, Row, Shape, Value
 from projections.documents.rules import STEP, index_name, steps
 
 T = TypeVar("T")
-
-PARALLEL_STEPS: Final = 4
-"""Bulks of one call in flight: rows are upserted at 18,000/s one bulk after the other, at 34,000/s by fours."""
 
 
 async def apply(connection: Connection, name: str, docs: Sequence[Doc]) -> None:
@@ -33,7 +30,7 @@ async def apply(connection: Connection, name: str, docs: Sequence[Doc]) -> None:
         if known:
             await _upsert(connection, name, known)
 
-    await _in_parallel(docs, send)
+    await _in_steps(docs, send)
 
 
 def _made(doc: Doc) -> Stored:
@@ -44,9 +41,11 @@ def _made(doc: Doc) -> Stored:
 async def _upsert(connection: Connection, name: str, docs: Sequence[Doc]) -> None:
     updates = [UpdateOne({"_id": doc.id}, update_pipeline(doc, whole=True), upsert=True) for doc in docs]
     written = await connection.upsert(name, updates)
-    connection.novelty.learn(name, docs, [index in written.inserted for index in range(len(docs))])
-    partly = [doc for doc in docs if len(doc.changes) > 1]
-    if written.untouched and partly:
+    connection.novelty.learn(name, docs, [each is Upserted.MADE for each in written])
+    partly = [
+        doc for doc, each in zip(docs, written, strict=True) if each is Upserted.UNTOUCHED and len(doc.changes) > 1
+    ]
+    if partly:
         await connection.upsert(name, [UpdateOne({"_id": doc.id}, update_pipeline(doc), upsert=True) for doc in partly])
 
 
@@ -59,7 +58,7 @@ async def put(connection: Connection, name: str, rows: Sequence[Row]) -> None:
         if there:
             await connection.upsert(name, [_replacement(stored) for stored in there])
 
-    await _in_parallel(rows, send)
+    await _in_steps(rows, send)
 
 
 def _replacement(stored: Stored) -> UpdateOne:
@@ -109,14 +108,8 @@ async def remove(
     return removed
 
 
-async def _in_parallel(items: Sequence[T], send: Callable[[Sequence[T]], Awaitable[None]]) -> None:
-    """Sends the items in steps, a few at a time. All have ended when it returns or raises."""
-    gate = asyncio.Semaphore(PARALLEL_STEPS)
-
-    async def one(step: Sequence[T]) -> None:
-        async with gate:
-            await send(step)
-
-    for outcome in await asyncio.gather(*(one(step) for step in steps(items)), return_exceptions=True):
+async def _in_steps(items: Sequence[T], send: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+    """Sends the items in steps. All have ended when it returns or raises."""
+    for outcome in await asyncio.gather(*(send(step) for step in steps(items)), return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
