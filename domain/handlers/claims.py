@@ -28,9 +28,7 @@ async def vacate(log: EventLog, claim: str, kind: str, taker: str, context: Cont
     if not standing.held or standing.owner == taker:
         # Another try of the taker's own: the decision on the claim knows what to make of it.
         return ""
-    owner = await state_of(log, account_stream(standing.owner), Account)
-    young = context.now - standing.held_at < context.limits.claim_takeover * 1_000_000
-    if standing.confirmed or young or owner.names(standing.claim_id):
+    if standing.confirmed or context.now - standing.held_at < context.limits.claim_takeover * 1_000_000:
         raise accounts.taken(kind)
     await _void(log, standing.owner, standing.claim_id, kind, context)
     return standing.claim_id

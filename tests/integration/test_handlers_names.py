@@ -200,6 +200,18 @@ async def test_a_new_handle_is_the_accounts_and_the_old_one_rests(world: World) 
     await check(world)
 
 
+async def test_a_handle_that_was_given_up_rests_though_no_reactor_has_been_there(world: World) -> None:
+    ann, bob = await world.register("ann"), await world.register("bob")
+    for name in ("anna", "hannah"):
+        await world.rename(ann, name)
+    world.now += 11 * MINUTE
+    # Held without a confirmation, and named by its owner no more.
+    assert await world.refused(world.rename(bob, "anna")) == Code.DUPLICATE
+    await world.react()
+    assert await world.refused(world.rename(bob, "anna")) == Code.DUPLICATE
+    await check(world)
+
+
 @pytest.mark.parametrize("reacted", [True, False])
 async def test_who_gave_a_handle_up_can_take_it_back(world: World, reacted: bool) -> None:
     ann, bob = await world.register("ann"), await world.register("bob")

@@ -6,13 +6,23 @@ import pytest
 from domain.deciders import account, claim, follow, post, reaction, repost, session
 from domain.errors import Code
 from domain.events import (
+    AccountDeactivated,
+    AccountDeleted,
+    AccountHandleChanged,
+    AccountPasswordChanged,
     AccountPrivate,
+    AccountProfileChanged,
+    AccountReactivated,
     AccountRegistered,
+    AccountSessionsEnded,
     ClaimConfirmed,
     ClaimHeld,
     ClaimReleased,
     ClaimVoided,
+    Event,
     Followed,
+    NamePrivate,
+    PasswordPrivate,
     PostContent,
     PostCreated,
     PostDeleted,
@@ -21,10 +31,12 @@ from domain.events import (
     PostPrivate,
     PostReposted,
     PostUnliked,
+    ProfilePrivate,
     RepostUndone,
     SessionOpened,
     SessionRefreshed,
     SessionRevoked,
+    SubjectForgotten,
     Unfollowed,
 )
 from tests.unit.specification import given
@@ -69,6 +81,117 @@ def test_only_the_holding_that_is_named_is_released() -> None:
     given("claim", HELD).when(lambda s: claim.release(s, "ada", "e1")).then(released)
     given("claim", HELD).when(lambda s: claim.release(s, "ada", "e0")).then()
     given("claim", HELD, released).when(lambda s: claim.release(s, "ada", "e1")).then()
+
+
+def test_a_name_is_held_by_one_and_rests_when_it_was_released() -> None:
+    other = ClaimHeld(kind="handle", owner="bob", claim_id="h2")
+    mine = ClaimHeld(kind="handle", owner="ada", claim_id="h3")
+    released = ClaimReleased(owner="ada", claim_id="e1", rests_until=500)
+    given("claim").when(lambda s: claim.hold(s, other, 10)).then(other)
+    given("claim", HELD).when(lambda s: claim.hold(s, other, 10)).refused(Code.DUPLICATE)
+    given("claim", HELD).when(lambda s: claim.hold(s, other, 10, in_place_of="e1")).then(other)
+    given("claim", HELD).when(lambda s: claim.hold(s, other, 10, in_place_of="e0")).refused(Code.DUPLICATE)
+    given("claim", HELD, released).when(lambda s: claim.hold(s, other, 499)).refused(Code.DUPLICATE)
+    given("claim", HELD, released).when(lambda s: claim.hold(s, other, 500)).then(other)
+    given("claim", HELD, released).when(lambda s: claim.hold(s, mine, 10)).then(mine)
+
+
+RENAMED = AccountHandleChanged(
+    account="ada",
+    claim_id="h2",
+    claim_stream="c2",
+    former_claim="h1",
+    former_claim_stream="c1",
+    private=NamePrivate(handle="ada_2"),
+)
+
+
+def test_a_handle_is_changed_once_and_names_its_claim() -> None:
+    given("account", ADA).when(lambda s: account.change_handle(s, RENAMED)).then(RENAMED)
+    given("account", ADA, RENAMED).when(lambda s: account.change_handle(s, RENAMED)).then()
+    renamed = given("account", ADA, RENAMED).state()
+    assert (renamed.private.handle, renamed.private.email) == ("ada_2", "ada@example.org")
+    assert [renamed.names(claim_id) for claim_id in ("h1", "h2", "e1", "h3")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        ((ClaimVoided(account="ada", claim_id="h2"),), Code.CONFLICT),
+        (
+            (
+                RENAMED,
+                msgspec.structs.replace(RENAMED, claim_id="h3", former_claim="h2", private=NamePrivate(handle="c")),
+            ),
+            Code.CONFLICT,
+        ),
+        ((AccountDeactivated(account="ada"),), Code.FORBIDDEN),
+    ],
+)
+def test_a_handle_is_not_changed_under_a_claim_that_is_lost(events: tuple[Event, ...], code: Code) -> None:
+    given("account", ADA, *events).when(lambda s: account.change_handle(s, RENAMED)).refused(code)
+
+
+DELETED_ADA = AccountDeleted(
+    account="ada", handle_claim="h1", handle_claim_stream="c0", email_claim="e1", email_claim_stream="c1"
+)
+FORGOTTEN_ADA = SubjectForgotten(account="ada")
+
+
+def test_an_account_is_deleted_once_with_the_password_that_was_seen() -> None:
+    given("account", ADA).when(lambda s: account.delete(s, "c0", "x")).then(DELETED_ADA)
+    given("account", ADA, DELETED_ADA).when(lambda s: account.delete(s, "c0", "whatever")).then()
+    given("account", ADA).when(lambda s: account.delete(s, "c0", "y")).refused(Code.CONFLICT)
+    given("account").when(lambda s: account.delete(s, "c0", "x")).refused(Code.UNAUTHENTICATED)
+
+
+def test_only_a_deleted_account_is_forgotten_and_once() -> None:
+    given("account", ADA).when(account.forget).then()
+    given("account", ADA, DELETED_ADA).when(account.forget).then(FORGOTTEN_ADA)
+    given("account", ADA, DELETED_ADA, FORGOTTEN_ADA).when(account.forget).then()
+
+
+def test_a_deleted_account_does_nothing_more() -> None:
+    gone = given("account", ADA, DELETED_ADA)
+    gone.when(lambda s: account.register(s, ADA)).refused(Code.CONFLICT)
+    for decide in (account.deactivate, account.reactivate):
+        gone.when(decide).refused(Code.UNAUTHENTICATED)
+    gone.when(lambda s: account.change_handle(s, RENAMED)).refused(Code.UNAUTHENTICATED)
+
+
+def test_an_account_goes_and_comes_back() -> None:
+    gone, back = AccountDeactivated(account="ada"), AccountReactivated(account="ada")
+    given("account", ADA).when(account.deactivate).then(gone)
+    given("account", ADA, gone).when(account.deactivate).then()
+    given("account", ADA, gone).when(account.reactivate).then(back)
+    given("account", ADA, gone, back).when(account.reactivate).then()
+    given("account", ADA, gone).when(lambda s: account.register(s, ADA)).then()
+
+
+ANOTHER = AccountPasswordChanged(account="ada", private=PasswordPrivate(password_hash="y"))
+
+
+def test_another_password_ends_the_other_sessions() -> None:
+    ended = AccountSessionsEnded(account="ada", kept="s", reason="password_changed")
+    given("account", ADA).when(lambda s: account.change_password(s, ANOTHER, "x", "s")).then(ANOTHER, ended)
+    given("account", ADA, ANOTHER).when(lambda s: account.change_password(s, ANOTHER, "x", "s")).refused(Code.CONFLICT)
+    state = given("account", ADA, ANOTHER, ended).state()
+    assert state.private.password_hash == "y"
+    at = (1 << 44) + 3
+    assert [state.has_ended(*session) for session in (("s", 1), ("t", 1), ("t", at - 1), ("t", at + 1))] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+PROFILE = AccountProfileChanged(account="ada", private=ProfilePrivate(display_name="Ada", bio="Numbers"))
+
+
+def test_a_profile_that_is_the_same_is_no_change() -> None:
+    given("account", ADA).when(lambda s: account.change_profile(s, PROFILE)).then(PROFILE)
+    given("account", ADA, PROFILE).when(lambda s: account.change_profile(s, PROFILE)).then()
 
 
 OWNER = account.Account(id="ada", standing=account.Standing.ACTIVE)
