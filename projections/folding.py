@@ -5,6 +5,7 @@ State operations of a batch are made durable first; deferred ones run after that
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,6 +42,9 @@ class Deferred:
     run: Callable[[Documents, Sequence[Recorded]], Awaitable[None]]
 
 
+Settle = Callable[[Documents | None, Documents, AbstractSet[int]], Awaitable[None]]
+"""``settle(live, filled, cut)``: ``live`` is None where there is none yet; in the shards ``cut`` events were too old to be folded. May be repeated."""
+
 Operation = Alter | Put | Deferred
 Fold = Callable[[Recorded], Iterable[Operation]]
 
@@ -49,13 +53,20 @@ Fold = Callable[[Recorded], Iterable[Operation]]
 class Family:
     """What shares a checkpoint: its collections, and one fold per event class it cares for; other known events pass by it.
 
-    ``follows`` names families whose checkpoints this one must not overtake (signals: whatever a live item hydrates from).
+    ``follows`` names families whose checkpoints this one must not overtake (signals: whatever a live item hydrates from). ``version`` is raised with every
+    change of the folds that makes other documents of the same events: the workers then fill the family anew beside the live one.
+
+    ``kept``: microseconds after which an event leaves no trace, for its rows, whose field ``at`` is its recordedAt, are swept: nothing older is folded
+    when the family is filled anew. ``settle`` makes what filling does not: the caches that must be right from the first moment.
     """
 
     name: str
     collections: tuple[Collection, ...]
     folds: Mapping[type[Event], Fold]
     follows: tuple[str, ...] = ()
+    version: int = 1
+    kept: int | None = None
+    settle: Settle | None = None
 
     def fold(self, recorded: Recorded) -> Sequence[Operation]:
         handler = self.folds.get(type(recorded.event))

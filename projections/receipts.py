@@ -56,7 +56,7 @@ def _recorded(recorded: Recorded) -> Iterable[Operation]:
 _OF_THE_LOG: tuple[type[Event], ...] = (SegmentPadded, GenerationClosed)
 _FOLDS: Mapping[type[Event], Fold] = {kind: _recorded for kind in REGISTRY.values() if kind not in _OF_THE_LOG}
 
-FAMILY = Family("receipts", (RECEIPTS,), _FOLDS)
+FAMILY = Family("receipts", (RECEIPTS,), _FOLDS, kept=KEPT)
 
 
 async def find_recording(documents: Documents, command: str) -> Recording | None:

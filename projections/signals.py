@@ -4,6 +4,7 @@ Topics: ``sessions:{account}`` (their sessions), ``author:{account}`` (their fee
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
 import msgspec
@@ -196,6 +197,15 @@ def _sessions_ended(
     return _put(recorded, Signal(kind=SignalKind.SESSIONS_ENDED, topics=(sessions_topic(event.account),)))
 
 
+async def _settle(_: Documents | None, filled: Documents, cut: AbstractSet[int]) -> None:
+    """Says of a version from which old signals were left out where it begins."""
+    reached = await filled.load_checkpoints("signals")
+    for shard in cut:
+        first = await filled.page(SIGNALS, "by_shard", [shard], limit=1)
+        floor = msgspec.convert(first[0].fields, Signal).position - 1 if first else reached.get(shard, 0)
+        await _raise_floor(filled, shard, floor)
+
+
 FAMILY = Family(
     "signals",
     (SIGNALS, FLOORS),
@@ -217,6 +227,8 @@ FAMILY = Family(
         )
     ),
     follows=("accounts", "posts", "viewer_edges", "sessions"),
+    kept=KEPT,
+    settle=_settle,
 )
 
 

@@ -14,7 +14,7 @@ from projections.folding import Family
 from projections.runtime.backoff import persist
 from projections.runtime.faults import describe
 from projections.runtime.leases import TTL, Tenure, claim
-from projections.runtime.rebuilding import LEASE, Outcome, Rebuild
+from projections.runtime.rebuilding import LEASE, UNDER_WAY, Outcome, Rebuild
 from projections.runtime.versions import (
     Asker,
     RebuildError,
@@ -44,6 +44,7 @@ class Caretaker:
         *,
         ttl: float = TTL,
         period: float = PERIOD,
+        grace: float = UNDER_WAY,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -53,6 +54,7 @@ class Caretaker:
         self._holder = holder
         self._ttl = ttl
         self._period = period
+        self._grace = grace
         self._monotonic = monotonic
         self._clock = clock
         self._rests: dict[str, float] = {}
@@ -114,6 +116,7 @@ class Caretaker:
             differ=True,
             clock=self._clock,
             period=min(self._period, 0.25),
+            grace=self._grace,
         )
 
     def _tell(self, outcome: Outcome) -> None:

@@ -42,7 +42,7 @@ NEAR: Final = 2_000
 """Events behind the live version at which the workers take a filled one over."""
 PERIOD: Final = 0.25
 """Seconds between two looks at what others have to do."""
-GRACE: Final = 7.0
+UNDER_WAY: Final = 7.0
 """Seconds that a call to a store may still be under way in a process that has just confirmed."""
 ABORT_LOOKS: Final = 1.0
 STILL: Final = 10.0
@@ -97,7 +97,7 @@ class Rebuild:
         watcher: Watcher | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         period: float = PERIOD,
-        grace: float = GRACE,
+        grace: float = UNDER_WAY,
         still: float = STILL,
     ) -> None:
         self._log = log

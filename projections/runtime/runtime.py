@@ -27,6 +27,7 @@ from projections.runtime.leases import RENEWALS, TTL, Tenure, claim
 from projections.runtime.processes import WORKER, Presence
 from projections.runtime.progress import Board, Progress, State
 from projections.runtime.reactors import Cascade, Perform, Reacting, reactor_name
+from projections.runtime.rebuilding import UNDER_WAY
 from projections.runtime.runner import EVENTS, Consumer, Runner
 from projections.runtime.shards import GRACE, Ending, ShardService
 from projections.runtime.sharing import REST, Roster, Share
@@ -41,7 +42,8 @@ _log = structlog.get_logger("tidings.runtime")
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """``ttl``, ``idle``, ``measure`` (between two looks of the metrics) and ``watch`` (between two looks at the versions) in seconds; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
+    """``ttl``, ``idle``, ``measure`` (between two looks of the metrics) and ``watch`` (between two looks at the versions) in seconds,
+    ``grace`` those that a version is kept when all have let go of it; ``quick`` batches write at once in the process, ``slow`` fan-outs or commands in each family or policy."""
 
     ttl: float = TTL
     events: int = EVENTS
@@ -52,6 +54,7 @@ class Tuning:
     slow: int = 4
     measure: float = 5.0
     watch: float = 1.0
+    grace: float = UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,15 @@ class Runtime:
         self._presence = Presence(documents, WORKER, monotonic=monotonic)
         self._versions = Versions(epoch=-1)
         self._caretaker = Caretaker(
-            log, documents, families, self.holder, ttl=tuning.ttl, period=tuning.watch, monotonic=monotonic, clock=clock
+            log,
+            documents,
+            families,
+            self.holder,
+            ttl=tuning.ttl,
+            period=tuning.watch,
+            grace=tuning.grace,
+            monotonic=monotonic,
+            clock=clock,
         )
         self._services: dict[int, tuple[ShardService, asyncio.Task[None]]] = {}
         self._outdated: Sequence[str] = ()

@@ -50,7 +50,8 @@ class Build(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One family's versions. ``live`` 0: none yet. ``last``: the highest number ever given; ``fold`` is the live one's; ``since`` the epoch of the last change."""
+    """One family's versions. ``live`` 0: none yet. ``last``: the highest number ever given; ``fold`` is the live one's; ``since`` the epoch of the last
+    change; ``skips`` counts what an operator has passed over (see skips), for the workers to look."""
 
     live: int = 1
     last: int = 1
@@ -59,6 +60,7 @@ class Standing(msgspec.Struct, frozen=True):
     retiring: int | None = None
     dropping: tuple[int, ...] = ()
     since: int = 0
+    skips: int = 0
 
     @property
     def quiet(self) -> bool:
@@ -114,6 +116,11 @@ async def adopt(log: EventLog, documents: Documents, families: tuple[Family, ...
             entered = Standing(fold=family.version) if not any(heads) else Standing(live=0, last=0, fold=0)
         await change(documents, family.name, lambda now, entered=entered: entered if now.since == 0 else now)  # type: ignore[misc]
     await documents.refresh()
+
+
+def more_skips(standing: Standing) -> Standing:
+    """One that the workers do not know of."""
+    return replace(standing, skips=standing.skips + 1)
 
 
 def begun(standing: Standing, fold: int, by: Asker, now: int) -> Standing:
