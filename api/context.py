@@ -7,16 +7,18 @@ from api.auth.access import Viewer
 from api.limits.budget import Standing
 from api.services import Services
 from domain.errors import Code, refuse
+from projections.runtime.editions import Edition
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """``seen``: the positions that the client's consistency token asks for, {shard: sequence}; a mutation's receipt merges them with its own.
+    """``services`` are those at ``edition``. ``seen``: the positions that the client's consistency token asks for, {shard: sequence}; a mutation's receipt merges them with its own.
 
     ``network`` stands for a guest in limits. ``extensions`` goes out with the response, under ``extensions``. ``cost`` is the operation's, in points.
     """
 
     services: Services
+    edition: Edition
     viewer: Viewer | None
     seen: Mapping[int, int]
     request_id: str
@@ -51,6 +53,8 @@ class RequestContext:
         return self.services.budget.standing(self.payer)
 
     def renew(self) -> None:
-        """Between two events of a subscription: what was loaded for one is no news to the next."""
+        """Between two events of a subscription: what was loaded for one is no news to the next, nor are the versions that it was read from."""
+        self.edition = self.services.editions.current
+        self.services = self.services.at(self.edition)
         self.loaders.clear()
         self.extensions.clear()

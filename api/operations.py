@@ -23,7 +23,7 @@ from api.metrics import DELIVERIES, OPERATION_SECONDS, OPERATIONS, SUBSCRIPTIONS
 from api.preparing import Preparer
 from api.services import Services
 from api.signing import Purpose
-from domain.errors import Code, Refusal
+from domain.errors import Code, Refusal, UnavailableError
 
 MISPLACED: Final = {
     OperationType.QUERY: "A query cannot be sent this way.",
@@ -104,8 +104,10 @@ class Engine:
         node, plan = prepared.operation(params.operation_name)
         if node.operation not in allowed:
             raise RequestError([CodedError(RequestCode.BAD_REQUEST, MISPLACED[node.operation])], misplaced=True)
+        edition = self._services.editions.current
         context = RequestContext(
-            services=self._services,
+            services=self._services.at(edition),
+            edition=edition,
             viewer=caller.viewer,
             seen=self._seen(params.extensions.get("consistencyToken") or caller.token),
             request_id=caller.request_id,
@@ -155,8 +157,13 @@ class Engine:
         try:
             async with asyncio.timeout(self._settings.operation_timeout):
                 result = await self._execute(operation)
+                await self._require_edition(operation)
             outcome = "error" if result.errors else "ok"
             return self._payload(result, operation.context)
+        except UnavailableError as error:
+            outcome = "error"
+            gone = CodedError(Code.UNAVAILABLE, str(error))
+            return {"data": None, "errors": [format_error(gone, operation.context.request_id)]}
         except TimeoutError:
             outcome = "timeout"
             late = CodedError(
@@ -166,6 +173,13 @@ class Engine:
         finally:
             OPERATIONS.labels(operation.type.value, outcome).inc()
             OPERATION_SECONDS.labels(operation.type.value).observe(time.perf_counter() - started)
+
+    async def _require_edition(self, operation: Operation) -> None:
+        """UnavailableError where the versions that a query has read may have been dropped under it, for this process stood still for long."""
+        if operation.type is not OperationType.QUERY:
+            return
+        if not await self._services.editions.still(operation.context.edition):
+            raise UnavailableError("The documents were exchanged while they were read: ask again.")
 
     async def _execute(self, operation: Operation) -> ExecutionResult:
         result = execute(

@@ -1,10 +1,11 @@
 """The composition root: every part that the API works with, opened from the settings and closed in the reverse order."""
 
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.auth.access import AccessTokens
 from api.auth.passwords import Passwords
@@ -19,11 +20,14 @@ from domain.ids import Entropy, Namer
 from domain.limits import Limits
 from domain.log.port import EventLog
 from projections.documents.port import Documents
+from projections.runtime.editions import Edition, Editions
 from projections.runtime.runtime import Runtime
 from projections.runtime.waiting import Waiting
 
 HOUR = 3_600
 SIGN_IN_WINDOW = 300
+LAST_CALL = 6
+"""Seconds that a call to a store may go on when its operation has run out of time."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,7 +50,25 @@ class Services:
     sign_ins: Budget
     entropy: Entropy
     now: Callable[[], int]
+    editions: Editions
     runtime: Runtime | None = None
+    presents: dict[int, "Services"] = field(default_factory=dict)
+
+    def at(self, edition: Edition) -> "Services":
+        """These services over one version of each family, for one operation: a page that mixed two would be neither's."""
+        if edition.documents is self.documents:
+            return self
+        found = self.presents.get(edition.number)
+        if found is None:
+            self.presents.clear()
+            documents = edition.documents
+            found = dataclasses.replace(self, documents=documents, waiting=Waiting(documents))
+            self.presents[edition.number] = found
+        return found
+
+    async def close_presents(self) -> None:
+        for present in self.presents.values():
+            await present.waiting.close()
 
 
 def system_now() -> int:
@@ -67,6 +89,7 @@ async def open_services(
         services = compose(settings, secrets, log, documents, now=now, entropy=entropy)
         stack.callback(services.passwords.close)
         stack.push_async_callback(services.waiting.close)
+        stack.push_async_callback(services.close_presents)
         stack.push_async_callback(services.live.close)
         stack.push_async_callback(services.errands.close)
         yield services
@@ -102,4 +125,5 @@ def compose(
         sign_ins=Budget(limit=settings.sign_ins_per_5_minutes, window=SIGN_IN_WINDOW, now=now),
         entropy=entropy,
         now=now,
+        editions=Editions(documents, linger=settings.operation_timeout + LAST_CALL),
     )

@@ -15,6 +15,8 @@ from api.server import Server, bind, url_of
 from api.services import open_services
 from api.settings import Settings
 from api.workers import running_workers
+from projections.families import ALL
+from projections.runtime.versions import adopt
 
 
 def serve(
@@ -37,6 +39,8 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
 
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(settings))
+        await adopt(services.log, services.documents, ALL)
+        await stack.enter_async_context(services.editions.watched())
         if settings.runs_workers:
             services = await stack.enter_async_context(running_workers(services))
         prefill = None

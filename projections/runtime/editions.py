@@ -51,7 +51,7 @@ class Editions:
         self._presence = Presence(documents, READER, ttl=ttl, monotonic=monotonic)
         self._looking = asyncio.Lock()
         self._watched = False
-        self._current = Edition(0, documents.pinned({}))
+        self._current = Edition(0, documents)
         self._epoch = -1
         self._unconfirmed = True
         self._confirm_at = monotonic()
@@ -59,6 +59,7 @@ class Editions:
 
     @property
     def current(self) -> Edition:
+        """To read from, for no longer than what is begun now may take. Until versions are watched, whatever is live."""
         return self._current
 
     @asynccontextmanager
@@ -101,8 +102,11 @@ class Editions:
     async def _adopt(self, versions: Versions, unbroken: bool) -> None:
         await self._documents.refresh()
         view, now = self._documents.pinned({}), self._monotonic()
-        if any(view.version(family) != self._current.documents.version(family) for family in versions.families):
-            self._current = Edition(self._current.number + 1, view)
+        before = self._current
+        if before.documents is self._documents or any(
+            view.version(family) != before.documents.version(family) for family in versions.families
+        ):
+            self._current = Edition(before.number + 1, view)
             self._confirm_at = now + self._linger
             _log.info("other versions are live", epoch=versions.epoch)
         if not unbroken:
