@@ -101,8 +101,8 @@ async def _below(documents: Documents, anchor: PostDoc, shape: Shape) -> Mapping
         found = await replies_to_many(documents, parents, limit=LEVEL, reverse=newest)
         level = _by_parent(found, shape.sort)
         by_parent |= level
-        shown = (doc for docs in level.values() for doc in docs[: shape.branching])
-        parents = [doc.id for doc in shown if doc.counts.replies > 0][:LEVEL]
+        # Those without a reply that counts too: one that was deleted may have some below it.
+        parents = [doc.id for docs in level.values() for doc in docs[: shape.branching]][:LEVEL]
         if not parents:
             break
     return by_parent

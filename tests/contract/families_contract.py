@@ -15,6 +15,7 @@ from projections.accounts import get_profiles, profile_by_handle
 from projections.documents.port import Documents, Fidelity
 from projections.feeds import AuthorFilter
 from projections.homefeed import home_page
+from projections.kept import bookmarks_page, likes_page, quotes_page
 from projections.paging import Page, Window
 from projections.people import (
     blocks_page,
@@ -24,8 +25,8 @@ from projections.people import (
     mutes_page,
     requests_page,
 )
-from projections.posts import get_posts
-from projections.reading import author_page, hashtag_page, replies_page
+from projections.posts import get_posts, get_revisions
+from projections.reading import author_page, hashtag_page, replies_page, see_posts
 from projections.rules import FeedItem, PostView, Tombstone
 from projections.timelines import HomeLimits
 from projections.viewer_edges import NO_EDGE, get_edges
@@ -96,10 +97,29 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
     for tag in ("tea", "rain"):
         items = await through(partial(hashtag_page, documents, viewer, tag, now=world.now))
         assert [item.id for item in items] == oracle.hashtag(viewer, tag)
+    for person in PEOPLE:
+        items = await through(partial(author_page, documents, viewer, person, chosen=AuthorFilter.MEDIA))
+        assert [item.id for item in items] == oracle.media(viewer, person)
     for post in world.posts:
         views = await through(partial(replies_page, documents, viewer, post))
-        named = [view.id if isinstance(view, PostView) else f"({view.id})" for view in views]
-        assert named == oracle.replies(viewer, post)
+        assert _named(views) == oracle.replies(viewer, post)
+        quotes = await through(partial(quotes_page, documents, viewer, post))
+        assert _named(quotes) == oracle.quotes(viewer, post)
+        await check_quote(documents, world, viewer, post)
+
+
+def _named(views: Sequence[PostView | Tombstone]) -> list[str]:
+    """What stands in place of a post in brackets."""
+    return [view.id if isinstance(view, PostView) else f"({view.id})" for view in views]
+
+
+async def check_quote(documents: Documents, world: World, viewer: str | None, post: str) -> None:
+    """A post comes with what it quotes, as the viewer may see that."""
+    (view,) = await see_posts(documents, viewer, [post])
+    quoted = world.posts[post].quoted
+    if isinstance(view, PostView) and quoted is not None:
+        assert view.quoted is not None
+        assert isinstance(view.quoted, PostView) is Oracle(world).visible(viewer, quoted)
 
 
 async def check_own_lists(documents: Documents, world: World, viewer: str, *, backward: bool) -> None:
@@ -111,6 +131,10 @@ async def check_own_lists(documents: Documents, world: World, viewer: str, *, ba
     assert [view.id for view in muted] == oracle.mutes(viewer)
     asking = await through(partial(requests_page, documents, viewer))
     assert [view.id for view in asking] == oracle.requests(viewer)
+    liked = await through(partial(likes_page, documents, viewer))
+    assert [item.id for item in liked] == oracle.likes(viewer)
+    kept = await through(partial(bookmarks_page, documents, viewer))
+    assert [item.id for item in kept] == oracle.bookmarks(viewer)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -235,11 +259,16 @@ async def check_facts(documents: Documents, world: World) -> None:
     for own in world.posts.values():
         post = posts[own.id]
         assert post.counts.likes == sum(liked == own.id for _, liked in world.likes)
+        assert post.counts.bookmarks == sum(kept == own.id for _, kept in world.bookmarks)
+        assert post.counts.quotes == sum(other.quoted is own and not other.deleted for other in world.posts.values())
         assert post.counts.reposts == sum(reposted == own.id for _, reposted in world.reposts)
         assert post.counts.replies == sum(other.parent is own and not other.deleted for other in world.posts.values())
         assert (post.deleted, post.author, post.sort_at) == (own.deleted, own.author, own.sort_at)
         assert (post.text is None) == (own.deleted or own.author == FORGOTTEN)
         assert post.tags == (() if own.deleted else own.tags)
+        if post.text is not None:
+            said = [revision.text for revision in await get_revisions(documents, post)]
+            assert said == [own.text, *reversed(own.was)]
 
 
 async def check_edges(documents: Documents, world: World) -> None:

@@ -15,18 +15,22 @@ from domain.events import (
     AccountUnblocked,
     AccountUnlocked,
     AccountUnmuted,
+    BookmarkRemoved,
     Event,
     Followed,
     FollowRequestAccepted,
     FollowRequested,
     FollowRequestRejected,
     FollowRequestWithdrawn,
+    PostBookmarked,
+    PostContent,
     PostCreated,
     PostDeleted,
     PostEdited,
     PostLiked,
     PostPrivate,
     PostReposted,
+    PostRestored,
     PostUnliked,
     RepostUndone,
     Unfollowed,
@@ -54,8 +58,23 @@ class Post:
     tags: tuple[str, ...]
     mentions: tuple[str, ...]
     parent: "Post | None"
+    quoted: "Post | None" = None
+    media: bool = False
     revision: int = 1
+    was: list[str] = field(default_factory=list)
     deleted: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"revision {self.revision} of {self.id}"
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        return (*self.parent.ancestors, self.parent.id) if self.parent else ()
+
+    @property
+    def root(self) -> str:
+        return (*self.ancestors, self.id)[0]
 
 
 @dataclass
@@ -65,7 +84,8 @@ class World:
     posts: dict[str, Post] = field(default_factory=dict)
     follows: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     reposts: dict[tuple[str, str], int] = field(default_factory=dict)
-    likes: set[tuple[str, str]] = field(default_factory=set)
+    likes: dict[tuple[str, str], int] = field(default_factory=dict)
+    bookmarks: dict[tuple[str, str], int] = field(default_factory=dict)
     requests: dict[tuple[str, str], int] = field(default_factory=dict)
     blocks: dict[tuple[str, str], int] = field(default_factory=dict)
     mutes: dict[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict)
@@ -133,6 +153,9 @@ class World:
             self._like,
             self._edit,
             self._delete,
+            self._restore,
+            self._quote,
+            self._bookmark,
         )
         place = which % (len(acts) + len(on_post))
         if how % 3 == 0:
@@ -164,6 +187,15 @@ class World:
     def answer(self, person: str, post: str) -> None:
         self._create(person, 1, self.posts[post], ())
 
+    def quote(self, person: str, post: str) -> None:
+        self._create(person, 1, None, (), quoted=self.posts[post])
+
+    def like(self, person: str, post: str) -> None:
+        self._like(person, self.posts[post], 0)
+
+    def block(self, person: str, other: str) -> None:
+        self._block(person, other, 1)
+
     def delete(self, post: str) -> None:
         self._delete("", self.posts[post], 0)
 
@@ -179,27 +211,50 @@ class World:
     def undo(self, person: str, post: str) -> None:
         self._undo(person, self.posts[post], 0)
 
-    def _create(self, author: str, how: int, parent: Post | None, mentions: tuple[str, ...], late: int = 0) -> None:
+    def _create(
+        self,
+        author: str,
+        how: int,
+        parent: Post | None,
+        mentions: tuple[str, ...],
+        late: int = 0,
+        quoted: Post | None = None,
+    ) -> None:
         id_ = f"post{len(self.posts)}"
-        tags = TAGS[how % len(TAGS)]
+        visibility = VISIBILITIES[how % len(VISIBILITIES)]
+        post = Post(id_, author, visibility, 0, TAGS[how % len(TAGS)], mentions, parent, quoted, media=how % 4 == 1)
         event = PostCreated(
             post=id_,
             author=author,
-            visibility=VISIBILITIES[how % len(VISIBILITIES)],
+            visibility=visibility,
             reply_to=parent.id if parent else None,
             reply_to_author=parent.author if parent else None,
-            root=parent.id if parent else id_,
+            root=post.root,
+            ancestors=post.ancestors,
+            quote=quoted.id if quoted else None,
+            quote_author=quoted.author if quoted else None,
             mentions=mentions,
-            tags=tags,
-            private=None if author == FORGOTTEN else PostPrivate(text=f"text of {id_}"),
+            tags=post.tags,
+            media=int(post.media),
+            private=None if author == FORGOTTEN else PostPrivate(text=post.text),
         )
-        sort_at = self._record(author, f"post-{id_}", event, late)
-        self.posts[id_] = Post(id_, author, event.visibility, sort_at, tags, mentions, parent)
+        post.sort_at = self._record(author, f"post-{id_}", event, late)
+        self.posts[id_] = post
 
     def _post(self, person: str, other: str, how: int) -> None:
         # Some posts come from an import: they belong far down in feeds that have been read already.
         late = how * 1_500_000 if how % 5 == 0 else 0
         self._create(person, how, None, (other,) if how % 3 == 0 else (), late)
+
+    def _quote(self, person: str, post: Post, how: int) -> None:
+        if self._shared(person, post):
+            self._create(person, how, None, (), quoted=post)
+
+    def _shared(self, person: str, post: Post) -> bool:
+        """Whether somebody may repost and quote a post."""
+        if post.deleted or self.apart(person, post.author):
+            return False
+        return post.visibility in ("PUBLIC", "UNLISTED") or (post.visibility == "FOLLOWERS" and post.author == person)
 
     def _reply(self, person: str, post: Post, how: int) -> None:
         if not post.deleted and not self.apart(person, post.author):
@@ -288,12 +343,14 @@ class World:
             self.follows[pair] = (self._record(person, stream, followed), True)
 
     def _repost(self, person: str, post: Post, _: int) -> None:
-        allowed = post.visibility in ("PUBLIC", "UNLISTED") or (
-            post.visibility == "FOLLOWERS" and post.author == person
-        )
-        kept_apart = self.apart(person, post.author)
-        if allowed and not kept_apart and not post.deleted and (person, post.id) not in self.reposts:
-            event = PostReposted(actor=person, post=post.id, author=post.author)
+        if self._shared(person, post) and (person, post.id) not in self.reposts:
+            event = PostReposted(
+                actor=person,
+                post=post.id,
+                author=post.author,
+                quote=post.quoted.id if post.quoted else None,
+                quote_author=post.quoted.author if post.quoted else None,
+            )
             self.reposts[person, post.id] = self._record(person, f"repost-{person}-{post.id}", event)
 
     def _undo(self, person: str, post: Post, _: int) -> None:
@@ -304,16 +361,26 @@ class World:
     def _like(self, person: str, post: Post, _: int) -> None:
         liked, stream = (person, post.id) in self.likes, f"reaction-{post.id}-{person}"
         if liked:
-            self.likes.remove((person, post.id))
+            del self.likes[person, post.id]
             self._record(post.author, stream, PostUnliked(post=post.id, author=post.author, actor=person))
         else:
-            self.likes.add((person, post.id))
-            self._record(post.author, stream, PostLiked(post=post.id, author=post.author, actor=person))
+            event = PostLiked(post=post.id, author=post.author, actor=person)
+            self.likes[person, post.id] = self._record(post.author, stream, event)
+
+    def _bookmark(self, person: str, post: Post, _: int) -> None:
+        stream = f"bookmark-{person}-{post.id}"
+        if self.bookmarks.pop((person, post.id), None) is not None:
+            self._record(person, stream, BookmarkRemoved(post=post.id, author=post.author, actor=person))
+        else:
+            event = PostBookmarked(post=post.id, author=post.author, actor=person)
+            self.bookmarks[person, post.id] = self._record(person, stream, event)
 
     def _edit(self, _: str, post: Post, how: int) -> None:
         if post.deleted:
             return
-        tags, post.revision = TAGS[how % len(TAGS)], post.revision + 1
+        tags, before = TAGS[how % len(TAGS)], PostContent(text=post.text)
+        post.was.append(post.text)
+        post.revision, post.media = post.revision + 1, how % 2 == 1
         event = PostEdited(
             post=post.id,
             author=post.author,
@@ -323,18 +390,46 @@ class World:
             mentions=post.mentions,
             tags=tags,
             tags_removed=tuple(tag for tag in post.tags if tag not in tags),
-            private=None if post.author == FORGOTTEN else PostPrivate(text=f"edit {post.revision} of {post.id}"),
+            media=int(post.media),
+            private=None if post.author == FORGOTTEN else PostPrivate(text=post.text, before=before),
         )
         self._record(post.author, f"post-{post.id}", event)
         post.tags = tags
 
     def _delete(self, _: str, post: Post, __: int) -> None:
         if not post.deleted:
-            parent = post.parent.id if post.parent else None
-            event = PostDeleted(post=post.id, author=post.author, reply_to=parent, tags=post.tags)
+            event = PostDeleted(
+                post=post.id,
+                author=post.author,
+                reply_to=post.parent.id if post.parent else None,
+                quote=post.quoted.id if post.quoted else None,
+                tags=post.tags,
+            )
             self._record(post.author, f"post-{post.id}", event)
-            post.deleted = True
+            post.deleted, post.was = True, []
+
+    def _restore(self, _: str, post: Post, __: int) -> None:
+        if post.deleted and post.author != FORGOTTEN:
+            event = PostRestored(
+                post=post.id,
+                author=post.author,
+                visibility=post.visibility,
+                sort_at=post.sort_at,
+                revision=post.revision,
+                reply_to=post.parent.id if post.parent else None,
+                reply_to_author=post.parent.author if post.parent else None,
+                root=post.root,
+                ancestors=post.ancestors,
+                quote=post.quoted.id if post.quoted else None,
+                quote_author=post.quoted.author if post.quoted else None,
+                mentions=post.mentions,
+                tags=post.tags,
+                media=int(post.media),
+                private=PostPrivate(text=post.text),
+            )
+            self._record(post.author, f"post-{post.id}", event)
+            post.deleted = False
 
 
 def random_actions(rng: random.Random, length: int) -> Sequence[Action]:
-    return [(rng.randrange(20), rng.randrange(6), rng.randrange(48), rng.randrange(48)) for _ in range(length)]
+    return [(rng.randrange(23), rng.randrange(6), rng.randrange(48), rng.randrange(48)) for _ in range(length)]

@@ -1,6 +1,6 @@
 """An oracle: what every list must show after a history, computed from plain facts and never from documents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tests.contract.families_history import FORGOTTEN, Post, World
@@ -53,6 +53,38 @@ class Oracle:
                     continue
             found.append((at, item))
         return [item for _, item in sorted(found, reverse=True)]
+
+    def media(self, viewer: str | None, author: str) -> list[str]:
+        """Of what an author posted, what shows something."""
+        own = self.author(viewer, author, replies=True)
+        return [item for item in own if item in self._world.posts and self._world.posts[item].media]
+
+    def quotes(self, viewer: str | None, quoted: str) -> list[str]:
+        own = [post for post in self._world.posts.values() if post.quoted and post.quoted.id == quoted]
+        found = [(post.sort_at, post.id) for post in own if self.visible(viewer, post)]
+        return [id_ for _, id_ in sorted(found, reverse=True)]
+
+    def likes(self, viewer: str) -> list[str]:
+        return self._kept(viewer, self._world.likes)
+
+    def bookmarks(self, viewer: str) -> list[str]:
+        return self._kept(viewer, self._world.bookmarks)
+
+    def _kept(self, viewer: str, kept: Mapping[tuple[str, str], int]) -> list[str]:
+        own = [(at, post) for (who, post), at in kept.items() if who == viewer]
+        return [post for _, post in sorted(own, reverse=True) if self.visible(viewer, self._world.posts[post])]
+
+    def thread(self, viewer: str | None, anchor: str) -> list[str]:
+        """What answers a post, depth first, the oldest first; in brackets what is hidden and has its place."""
+        found: list[str] = []
+        own = [post for post in self._world.posts.values() if post.parent and post.parent.id == anchor]
+        for post in sorted(own, key=lambda post: (post.sort_at, post.id)):
+            below = self.thread(viewer, post.id)
+            if self.visible(viewer, post):
+                found += [post.id, *below]
+            elif below:
+                found += [f"({post.id})", *below]
+        return found
 
     def author(self, viewer: str | None, author: str, *, replies: bool) -> list[str]:
         found = [

@@ -15,6 +15,7 @@ from tests.contract.families_history import Action, World
 from tests.contract.families_kit import SMALL, OpenStore, collections_of, with_home
 from tests.contract.home_races_contract import *  # noqa: F403 -- see above
 from tests.contract.rows_contract import *  # noqa: F403 -- see above
+from tests.contract.threads_contract import *  # noqa: F403 -- see above
 from tests.contract.timelines_contract import *  # noqa: F403 -- see above
 from tests.runtime_kit import sqlite_documents
 
@@ -25,7 +26,7 @@ def open_store(tmp_path: Path) -> OpenStore:
     return lambda collections: sqlite_documents(tmp_path / f"documents{next(numbers)}.db", collections)
 
 
-ACTIONS = st.tuples(st.integers(0, 14), st.integers(0, 5), st.integers(0, 7), st.integers(0, 23))
+ACTIONS = st.tuples(st.integers(0, 22), st.integers(0, 5), st.integers(0, 7), st.integers(0, 23))
 
 
 # The fixture opens a store of its own each time.
