@@ -37,13 +37,13 @@ def at_actor(known: Post, actor: str) -> tuple[str, ...]:
 def require_seen(view: View, known: Post, actor: str, field: str) -> Post:
     """The post as it stands, where the actor may see it; NOT_FOUND else, BLOCKED where its author and the actor are kept apart. The view has what
     ``at_author`` and ``at_actor`` name."""
-    state = view.state(post_stream(known.id), Post)
-    follows = view.state(follow_stream(actor, known.author), Follow).active
-    posts.require_visible(state, actor, follows, field)
     # An author who has left, for a while or for good, took their posts along.
     if known.author != actor and not view.state(account_stream(known.author), Account).active:
         raise refuse(Code.NOT_FOUND, "There is no such post.", field)
+    # Before all else that is to be known of a post, as where it is read: behind a block all look the same.
     Between(actor, [known.author]).require_none(view, field)
+    state = view.state(post_stream(known.id), Post)
+    posts.require_visible(state, actor, view.state(follow_stream(actor, known.author), Follow).active, field)
     return state
 
 

@@ -15,6 +15,7 @@ from domain.commands import (
     BookmarkPost,
     Command,
     CreatePost,
+    DeletePost,
     EditPost,
     FollowUser,
     LikePost,
@@ -37,6 +38,7 @@ from domain.envelope import Recorded
 from domain.errors import Code, Refusal
 from domain.events import AccountUnlocked, Followed, Unfollowed
 from domain.handlers import Result, handle
+from domain.handlers.posts import VISIBILITIES
 from domain.handlers.result import shard, state_of
 from domain.ids import Namer, account_stream, follow_stream, mint_id, stream_shard
 from domain.log.port import Draft, EventLog, Execution, View
@@ -237,11 +239,14 @@ async def test_who_was_mentioned_before_a_block_stays_so_in_an_edit(world: World
     assert await world.refused(bob, EditPost(post=plain, text="Hello @ann")) == (Code.BLOCKED, ("text",))
 
 
-async def test_what_does_not_exist_is_told_before_a_block(world: World, people: tuple[str, str]) -> None:
+async def test_behind_a_block_all_posts_look_the_same(world: World, people: tuple[str, str]) -> None:
     ann, bob = people
-    hidden = (await world.do(ann, CreatePost(text="For few", visibility="DIRECT"))).id
+    posts = [(await world.do(ann, CreatePost(text="A post", visibility=kind))).id for kind in VISIBILITIES]
+    await world.do(ann, DeletePost(post=posts[0]))
     await world.do(ann, BlockUser(user=bob))
-    assert (await world.refused(bob, LikePost(post=hidden)))[0] is Code.NOT_FOUND
+    for post in posts:
+        assert await world.refused(bob, LikePost(post=post)) == (Code.BLOCKED, ("postId",))
+    assert await world.refused(bob, LikePost(post=NOBODY)) == (Code.NOT_FOUND, ("postId",))
 
 
 async def test_a_locked_account_lets_in_whom_it_accepts(world: World, people: tuple[str, str]) -> None:
