@@ -15,12 +15,13 @@ UNKNOWN = mint_id(7, lambda n: bytes(range(n)))
 
 @dataclass(frozen=True)
 class World:
-    """``ann`` owns the posts; ``bob`` follows her, ``eve`` does not."""
+    """``ann`` owns the posts; ``bob`` follows her, ``eve`` does not, and ``dan`` is blocked by her."""
 
     served: Product
     ann: Person
     bob: Person
     eve: Person
+    dan: Person
     post: str
     deleted: str
     secret: str
@@ -34,14 +35,15 @@ class World:
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder: Path = tmp_path_factory.mktemp("world")
     async with product(embedded_settings(folder)) as served:
-        ann, bob, eve = [await served.register(name) for name in ("ann", "bob", "eve")]
+        ann, bob, eve, dan = [await served.register(name) for name in ("ann", "bob", "eve", "dan")]
         await bob.done("followUser", userId=ann.id)
+        await ann.done("blockUser", userId=dan.id)
         post = await ann.post("A post", idempotencyKey="a key")
         deleted = await ann.post("A post that goes")
         await ann.done("deletePost", postId=deleted)
         secret = await ann.post("For followers", visibility="FOLLOWERS")
         await settled(served)
-        yield World(served, ann, bob, eve, post, deleted, secret)
+        yield World(served, ann, bob, eve, dan, post, deleted, secret)
 
 
 Given = Callable[[World], dict[str, Any]]
@@ -70,6 +72,10 @@ def posting(text: str = "Fine", **more: Any) -> Given:
 
 def on_post(which: str, **more: Any) -> Given:
     return lambda world: {"postId": getattr(world, which)} | more
+
+
+def muting(until: str) -> Given:
+    return lambda world: {"userId": world.ann.id, "until": until}
 
 
 def on(field: str, value: str, **more: Any) -> Given:
@@ -170,12 +176,22 @@ POSTS = [
         }.items()
     ),
 ]
+ON_PEOPLE = (
+    "followUser",
+    "unfollowUser",
+    "removeFollower",
+    "acceptFollow",
+    "rejectFollow",
+    "blockUser",
+    "unblockUser",
+    "muteUser",
+    "unmuteUser",
+)
 GRAPH = [
-    Bad("followUser", lambda world: {"userId": world.eve.id}, "INVALID", "userId"),
-    Bad("unfollowUser", lambda world: {"userId": world.eve.id}, "INVALID", "userId"),
+    *(Bad(mutation, lambda world: {"userId": world.eve.id}, "INVALID", "userId") for mutation in ON_PEOPLE),
     *(
         Bad(mutation, given, "NOT_FOUND", "userId", label=what)
-        for mutation in ("followUser", "unfollowUser")
+        for mutation in ON_PEOPLE
         for what, given in {
             "unknown": lambda _: {"userId": f"u_{UNKNOWN}"},
             "empty": lambda _: {"userId": ""},
@@ -183,6 +199,19 @@ GRAPH = [
             "a post": lambda world: {"userId": world.post},
             "a handle": lambda _: {"userId": "ann"},
         }.items()
+    ),
+    Bad("acceptFollow", lambda world: {"userId": world.ann.id}, "NOT_FOUND", "userId", label="nobody asked"),
+    Bad("followUser", lambda world: {"userId": world.ann.id}, "BLOCKED", "userId", who="dan"),
+    Bad("followUser", lambda world: {"userId": world.dan.id}, "BLOCKED", "userId", who="ann", label="own block"),
+    Bad("likePost", on_post("post"), "BLOCKED", "postId", who="dan"),
+    Bad("repost", on_post("post"), "BLOCKED", "postId", who="dan"),
+    Bad("bookmarkPost", on_post("post"), "BLOCKED", "postId", who="dan"),
+    Bad("createPost", lambda world: {"text": "Hm", "replyTo": world.post}, "BLOCKED", "replyTo", who="dan"),
+    Bad("createPost", lambda world: {"text": "Hm", "quote": world.post}, "BLOCKED", "quote", who="dan"),
+    Bad("createPost", posting("Hm, @ann"), "BLOCKED", "text", who="dan"),
+    *(
+        Bad("muteUser", muting(at), "INVALID", "until", label=at)
+        for at in ("1999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "0002-01-01T00:00:00+00:00")
     ),
 ]
 
@@ -215,8 +244,7 @@ FINE: dict[str, Given] = {
     "unlikePost": on_post("post"),
     "repost": on_post("post"),
     "undoRepost": on_post("post"),
-    "followUser": lambda world: {"userId": world.ann.id},
-    "unfollowUser": lambda world: {"userId": world.ann.id},
+    **{mutation: lambda world: {"userId": world.ann.id} for mutation in ON_PEOPLE},
 }
 """Input of the right form to every mutation."""
 
