@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,14 +23,16 @@ from domain.errors import Code, Refusal
 from domain.events import ClaimHeld, ClaimVoided
 from domain.handlers import Result, handle
 from domain.handlers.accounts import find_account
-from domain.handlers.result import state_of
+from domain.handlers.result import confirm
 from domain.ids import Namer, account_stream, claim_stream
 from domain.log.cassandra import open_cassandra_log
-from domain.log.port import EventLog, Execution, Outcome
+from domain.log.port import EventLog, Execution, Outcome, View
 from domain.log.sqlite import open_sqlite_log
 from domain.names import handle_skeleton
 from domain.policies import POLICIES
-from tests.log_cassandra_kit import FINGERPRINT, keyspace
+from tests.log_cassandra_kit import FINGERPRINT, Keyspace, keyspace
+
+S = TypeVar("S")
 
 NAMER = Namer(b"k" * 32)
 MASTER_KEY = b"m" * 32
@@ -73,15 +75,30 @@ class World:
             await work
         return refusal.value.problems[0].code
 
+    async def state(self, stream: str, kind: type[S], log: EventLog | None = None) -> S:
+        """As of now, whichever process has written last."""
+        outcome = await confirm(log or self.log, stream, self.context())
+        return View(outcome.states).state(stream, kind)
+
     async def owner(self, name: str) -> str | None:
         """Whoever signs in by this handle."""
-        found = await find_account(self.log, name, self.context())
+        log = self.log
+        claim = await self.state(claim_of(name), Claim, log)
+        if claim.held:
+            await self.state(account_stream(claim.owner), Account, log)
+        found = await find_account(log, name, self.context())
         return found.id if found is not None else None
 
     async def events(self) -> list[Recorded]:
         log = self.log
-        shards = [await log.read(shard, 0, 10_000) for shard in range(log.identity.shards)]
-        return [recorded for events in shards for recorded in events]
+        found: list[Recorded] = []
+        for shard in range(log.identity.shards):
+            head, after = await log.head(shard), 0
+            while after < head:
+                events = await log.read(shard, after, 1_000)
+                found += events
+                after = events[-1].sequence if events else after
+        return found
 
     async def react(self) -> None:
         """All policies to all events, those that were there before once more."""
@@ -96,12 +113,12 @@ async def check(world: World) -> None:
     accounts = {r.stream for r in await world.events() if r.stream.startswith("account-")}
     seen: dict[str, str] = {}
     for stream in sorted(accounts):
-        account = await state_of(world.log, stream, Account)
+        account = await world.state(stream, Account)
         if not account.exists or account.private is None:
             continue
         name = account.private.handle
         assert seen.setdefault(handle_skeleton(name), account.id) == account.id
-        claim = await state_of(world.log, claim_of(name), Claim)
+        claim = await world.state(claim_of(name), Claim)
         assert (claim.owner, claim.claim_id) == (account.id, account.handle_claim)
         assert await world.owner(name) == account.id
 
@@ -126,8 +143,8 @@ async def on_files(folder: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def on_cassandra(address: str) -> AsyncIterator[World]:
-    async with keyspace(address) as tables, tables.store() as store, AsyncExitStack() as stack:
+async def on_cassandra(tables: Keyspace) -> AsyncIterator[World]:
+    async with tables.store() as store, AsyncExitStack() as stack:
         logs = []
         for _ in range(2):
             log = await open_cassandra_log(
@@ -143,12 +160,15 @@ async def on_cassandra(address: str) -> AsyncIterator[World]:
         yield World(logs)
 
 
+@pytest.fixture(scope="module")
+async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
+    async with keyspace(cassandra_address) as made:
+        yield made
+
+
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.cluster)])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    if request.param == "sqlite":
-        opened = on_files(tmp_path)
-    else:
-        opened = on_cassandra(request.getfixturevalue("cassandra_address"))
+    opened = on_files(tmp_path) if request.param == "sqlite" else on_cassandra(request.getfixturevalue("tables"))
     async with opened as made:
         yield made
 
@@ -273,12 +293,12 @@ async def test_a_change_that_broke_off_is_taken_up_by_its_repeat(world: World) -
     ann, bob = await world.register("ann"), await world.register("bob")
     with pytest.raises(BrokenOffError):
         await world.rename(ann, "anna", Halting(world.log, NAMING, break_off))
-    held = await state_of(world.log, claim_of("anna"), Claim)
+    held = await world.state(claim_of("anna"), Claim)
     assert held.owner == ann
     assert await world.owner("anna") is None
     assert await world.refused(world.rename(bob, "anna")) == Code.DUPLICATE
     await world.rename(ann, "anna")
-    assert (await state_of(world.log, claim_of("anna"), Claim)).claim_id == held.claim_id
+    assert (await world.state(claim_of("anna"), Claim)).claim_id == held.claim_id
     await world.react()
     await check(world)
 
@@ -294,7 +314,7 @@ async def test_an_abandoned_handle_can_be_taken_over_and_the_slow_one_is_fenced_
 
     first = asyncio.create_task(world.rename(ann, "prize", Halting(world.log, NAMING, stop)))
     await halted.wait()
-    world.now = (await state_of(world.log, claim_of("prize"), Claim)).held_at + 9 * MINUTE
+    world.now = (await world.state(claim_of("prize"), Claim)).held_at + 9 * MINUTE
     assert await world.refused(world.rename(bob, "prize")) == Code.DUPLICATE
     world.now += 2 * MINUTE
     if taker == "another":
@@ -327,7 +347,7 @@ async def test_who_may_not_act_holds_no_handle(world: World) -> None:
     ann = await world.register("ann")
     await world.do(ann, DeactivateAccount())
     assert await world.refused(world.rename(ann, "anna")) == Code.FORBIDDEN
-    assert not (await state_of(world.log, claim_of("anna"), Claim)).held
+    assert not (await world.state(claim_of("anna"), Claim)).held
 
 
 @pytest.mark.parametrize("seed", range(6))
