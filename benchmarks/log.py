@@ -57,6 +57,9 @@ class _Counting:
     def evolve(self, _stream: str, state: object, _recorded: Recorded) -> object:
         return state + 1 if isinstance(state, int) else state
 
+    def edition(self) -> str:
+        return "benchmark"
+
 
 async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
     """``scale`` makes rounds of ten times as many events."""

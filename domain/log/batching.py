@@ -28,6 +28,10 @@ class Aggregates(Protocol):
 
     def evolve(self, stream: str, state: object, recorded: Recorded) -> object: ...
 
+    def edition(self) -> str:
+        """Another one whenever a stream may fold to another state: what was folded under one edition does not hold under another. Empty: not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -65,6 +65,9 @@ class Aggregates:
     def initial(self, stream: str) -> object:
         return {"tally": Tally(), "seat": Seat(), "note": Note(), "shard": None}[category_of(stream)]
 
+    def edition(self) -> str:
+        return "of the tests"
+
     def evolve(self, _stream: str, state: object, recorded: Recorded) -> object:
         match state, recorded.event:
             case Tally(total=total, events=events), Counted(amount=amount):

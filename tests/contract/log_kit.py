@@ -7,6 +7,7 @@ from typing import Protocol
 
 from domain.envelope import Recorded
 from domain.log.port import EventLog, Execution, Outcome
+from domain.log.snapshots import Kept
 from tests.contract.log_domain import (
     Seat,
     Tally,
@@ -19,6 +20,18 @@ class LogFactory(Protocol):
     async def __call__(
         self, *, segment_size: int = 8192, queue_limit: int = 4096, fingerprint: str = FINGERPRINT
     ) -> EventLog: ...
+
+
+class SnapshotStore(Protocol):
+    """Where an adapter keeps the snapshots of its log, looked into past the log itself."""
+
+    async def read(self, log: EventLog, stream: str) -> Kept | None: ...
+
+    async def write(self, log: EventLog, stream: str, kept: Kept) -> None: ...
+
+    async def settled(self, log: EventLog) -> None:
+        """Returns when what ``log`` wrote besides its events is there."""
+        ...
 
 
 async def read_shard(log: EventLog, shard: int, *, page: int = 97) -> list[Recorded]:

@@ -6,9 +6,35 @@ from contextlib import AsyncExitStack
 import pytest
 
 from domain.log.cassandra import CassandraLog
+from domain.log.port import EventLog
+from domain.log.snapshots import Kept
 from tests.contract.log_contract import *  # noqa: F403 -- the contract's tests run where they are imported
 from tests.contract.log_contract import FINGERPRINT, LogFactory
 from tests.log_cassandra_kit import Keyspace, Store, keyspace
+
+
+class Snapshots:
+    """See tests.contract.log_kit.SnapshotStore."""
+
+    def _of(self, log: EventLog) -> CassandraLog:
+        assert isinstance(log, CassandraLog)
+        return log
+
+    async def read(self, log: EventLog, stream: str) -> Kept | None:
+        return await self._of(log).shards[0]._loader._snapshots.read(stream)
+
+    async def write(self, log: EventLog, stream: str, kept: Kept) -> None:
+        await self._of(log).shards[0]._loader._snapshots.write(stream, kept)
+
+    async def settled(self, log: EventLog) -> None:
+        await self._of(log).indexed()
+        for shard in self._of(log).shards:
+            await shard.kept()
+
+
+@pytest.fixture
+def snapshot_store() -> Snapshots:
+    return Snapshots()
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import pytest
 
 from domain.errors import CorruptStreamError, LogError, OutcomeUnknownError, Refusal, UnavailableError
 from domain.log.batching import Snapshot
-from domain.log.port import Draft, Execution, Outcome, View
+from domain.log.port import Draft, EventLog, Execution, Outcome, View
 from domain.log.sealing import new_key
-from domain.log.sqlite import SqliteLog, open_sqlite_log, transaction
+from domain.log.snapshots import Kept
+from domain.log.sqlite import SqliteLog, open_sqlite_log, queries, transaction
 from domain.log.sqlite.log import _now
 from domain.log.sqlite.states import StateCache
 from domain.log.sqlite.watch import Watch
@@ -89,6 +90,26 @@ async def log_factory(path: Path) -> AsyncIterator[SqliteFactory]:
 
 def connection_of(log: SqliteLog) -> sqlite3.Connection:
     return log._appender._connection
+
+
+class Snapshots:
+    """See tests.contract.log_kit.SnapshotStore."""
+
+    async def read(self, log: EventLog, stream: str) -> Kept | None:
+        assert isinstance(log, SqliteLog)
+        return queries.kept(connection_of(log), stream)
+
+    async def write(self, log: EventLog, stream: str, kept: Kept) -> None:
+        assert isinstance(log, SqliteLog)
+        queries.keep(connection_of(log), stream, kept)
+
+    async def settled(self, log: EventLog) -> None:
+        """They are written in the transaction of the command that needed them."""
+
+
+@pytest.fixture
+def snapshot_store() -> Snapshots:
+    return Snapshots()
 
 
 # Opening

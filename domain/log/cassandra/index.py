@@ -4,7 +4,7 @@ Rows are written idempotently and from rows of the log alone, so any process may
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ _BEGINNING: Final = 100
 """Rows of each stream that are read together with those of others."""
 OWNER_SECONDS: Final = 5
 
+Since = Callable[[], Awaitable[int]]
 _Wanted = tuple[str, "asyncio.Future[list[StoredEvent]]"]
 
 
@@ -64,8 +65,11 @@ class StreamIndex:
         """``rows`` must fit one batch: see :func:`chunks`."""
         await self._bridge.write(batch_of(bind_packed(self._insert, _bound(row)) for row in rows))
 
-    async def stream(self, stream: str) -> list[StoredEvent]:
-        """What the index holds of a stream, by version; two of one version where it holds two."""
+    async def stream(self, stream: str, since: Since | None = None) -> list[StoredEvent]:
+        """What the index holds of a stream, by version; two of one version where it holds two.
+
+        Of a long one ``since`` is asked for the version at which to begin: 1 for all.
+        """
         # What is asked for in one turn of the loop is read together: commands come in bursts, and a read costs more than a row.
         loop = asyncio.get_running_loop()
         if not self._wanted:
@@ -73,16 +77,19 @@ class StreamIndex:
         future: asyncio.Future[list[StoredEvent]] = loop.create_future()
         self._wanted.append((stream, future))
         found = await future
-        page = found if len(found) == _BEGINNING else []
-        while page:
-            # The last version may go on on the next page, so it is read again with it.
-            after = page[-1].version - 1
+        if len(found) < _BEGINNING:
+            return found
+        version = await since() if since is not None else 1
+        found = [row for row in found if row.version >= version]
+        # The last version may go on on the next page, so it is read again with it.
+        after = found[-1].version - 1 if found else version - 1
+        while True:
             rows = await self._bridge.execute(self._forward, (stream, after, PAGE))
             page = [unpack(body) for (body,) in rows]
             found = [row for row in found if row.version <= after] + page
             if len(page) < PAGE:
-                break
-        return found
+                return found
+            after = page[-1].version - 1
 
     def _read_wanted(self) -> None:
         wanted, self._wanted = self._wanted, []

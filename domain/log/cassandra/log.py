@@ -24,6 +24,7 @@ from domain.log.cassandra.keys import open_key_store
 from domain.log.cassandra.reading import Reader
 from domain.log.cassandra.schema import Meta, read_meta, require_data_centre, require_fingerprint, require_name
 from domain.log.cassandra.shard import Shard
+from domain.log.cassandra.snapshots import open_snapshots
 from domain.log.cassandra.table import LogTable, Place, open_table
 from domain.log.port import Execution, LogIdentity, Outcome
 from domain.log.sealing import KeyCache, KeyRing, MasterKeys
@@ -74,6 +75,7 @@ async def open_cassandra_log(
         ring = KeyRing(keys, KeyCache(monotonic))
         table = await open_table(bridge, keyspace, meta)
         index = await open_index(bridge, keyspace)
+        snapshots = await open_snapshots(bridge, keyspace)
         progress = await open_progress(bridge, keyspace)
         guard = await open_clock_guard(bridge, clock)
         before = await _heads_before(meta, table, progress)
@@ -82,6 +84,7 @@ async def open_cassandra_log(
                 Place(meta.current.number, n),
                 table,
                 index,
+                snapshots,
                 progress,
                 ring,
                 aggregates,
@@ -231,6 +234,7 @@ class CassandraLog:
         # What is left uncopied the next owner of the shard mends.
         if not self._bridge.away:
             await self.indexed()
+            await asyncio.gather(*(shard.kept() for shard in self.shards))
 
 
 def _report(task: "asyncio.Task[None]") -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from domain.errors import LogError
 from domain.log.batching import FIRST_GENERATION
 from domain.log.cassandra.driver import Bridge, Query, RejectedError, bind, connect
+from domain.log.cassandra.snapshots import LIFE_DAYS
 from domain.log.port import MAX_COMMAND_EVENTS, LogIdentity
 
 SHARDS: Final = 8
@@ -68,6 +69,10 @@ def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[s
         f"CREATE TABLE IF NOT EXISTS {keyspace}.log_meta (name text, generation int, log_id text STATIC,"
         " server_key_fingerprint text STATIC, data_centre text STATIC, shards int, segment_size int,"
         " watermark bigint, owner text, PRIMARY KEY ((name), generation)) WITH gc_grace_seconds = 10800"
+    )
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.snapshots (stream text PRIMARY KEY, body blob)"
+        f" WITH default_time_to_live = {LIFE_DAYS * 86_400}"
     )
     yield f"CREATE TABLE IF NOT EXISTS {keys}.subject_keys (subject text PRIMARY KEY, key blob, destroyed boolean)"
 

@@ -17,6 +17,7 @@ from domain.log.cassandra import metrics
 from domain.log.cassandra._together import together
 from domain.log.cassandra.index import Progress, StreamIndex
 from domain.log.cassandra.loading import Loader
+from domain.log.cassandra.snapshots import Snapshots
 from domain.log.cassandra.table import PAGE, LogTable, Place
 from domain.log.cassandra.tail import Tail
 from domain.log.cassandra.view import Entry, View
@@ -40,6 +41,7 @@ class Shard:
         place: Place,
         table: LogTable,
         index: StreamIndex,
+        snapshots: Snapshots,
         progress: Progress,
         ring: KeyRing,
         aggregates: Aggregates,
@@ -59,7 +61,7 @@ class Shard:
         self._ring = ring
         self._aggregates = aggregates
         self._before = before
-        self._loader = Loader(place, index, ring, aggregates, lambda: self.tail)
+        self._loader = Loader(place, index, snapshots, ring, aggregates, lambda: self.tail)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._confirming: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
@@ -230,6 +232,10 @@ class Shard:
         """A stream's events, as of a head that is read."""
         await self.confirm()
         return await self._loader.events(stream)
+
+    async def kept(self) -> None:
+        """Returns when no snapshot is on its way to the store."""
+        await self._loader.idle()
 
     def acquire_held(self, streams: Iterable[str]) -> list[Entry] | None:
         """As :meth:`acquire`, without waiting; None where something must be loaded."""

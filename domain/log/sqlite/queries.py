@@ -20,6 +20,7 @@ from domain.events import GenerationClosed
 from domain.log.batching import FIRST_GENERATION
 from domain.log.codec import COLUMNS, StoredEvent
 from domain.log.port import LogIdentity
+from domain.log.snapshots import Kept
 
 _INSERTED_AT_ONCE: Final = 64
 _MAX_INTEGER: Final = (1 << 63) - 1
@@ -80,7 +81,11 @@ _AFTER: Final = _ROWS + (
 _STREAM: Final = _ROWS + "event_log WHERE stream = ? AND version <= ? AND recorded_at <= ?"
 # CROSS JOIN fixes the order of the loops: one look into the index for each wanted stream.
 _STREAMS: Final = _ROWS + (
-    "(SELECT event_log.* FROM json_each(?) AS wanted CROSS JOIN event_log ON event_log.stream = wanted.value)"
+    "(SELECT event_log.* FROM json_each(?) AS wanted"
+    # Only a snapshot that ends with an event of its stream may hide what comes before.
+    " LEFT JOIN snapshots ON snapshots.stream = wanted.value AND snapshots.edition = ? AND snapshots.event_id ="
+    " (SELECT last.event_id FROM event_log AS last WHERE last.stream = snapshots.stream AND last.version = snapshots.version)"
+    " CROSS JOIN event_log ON event_log.stream = wanted.value AND event_log.version >= COALESCE(snapshots.version, 0))"
 )
 _TIPS: Final = """
 SELECT json_group_array(json_array(newest.position, newest.recorded_at, newest.type)), (SELECT forgotten FROM log_meta)
@@ -147,10 +152,29 @@ def rows_of_stream(
     return sorted(_read(connection, _STREAM, stream, version, until), key=attrgetter("version"))
 
 
-def rows_of_streams(connection: sqlite3.Connection, streams: Iterable[str]) -> Mapping[str, Sequence[StoredEvent]]:
-    """All rows of several streams, each in order; streams without rows are absent."""
-    rows = sorted(_read(connection, _STREAMS, json.dumps(list(streams))), key=attrgetter("stream", "version"))
+def rows_of_streams(
+    connection: sqlite3.Connection, streams: Iterable[str], edition: str
+) -> Mapping[str, Sequence[StoredEvent]]:
+    """The rows of several streams, each in order: all, or where there is a snapshot of this ``edition`` those from its last event on. Streams without rows
+    are absent."""
+    rows = sorted(_read(connection, _STREAMS, json.dumps(list(streams)), edition), key=attrgetter("stream", "version"))
     return {stream: list(group) for stream, group in groupby(rows, key=attrgetter("stream"))}
+
+
+def kept(connection: sqlite3.Connection, stream: str) -> Kept | None:
+    """A stream's snapshot."""
+    row = connection.execute(
+        "SELECT version, event_id, edition, subject, body FROM snapshots WHERE stream = ?", (stream,)
+    ).fetchone()
+    return Kept(*row) if row is not None else None
+
+
+def keep(connection: sqlite3.Connection, stream: str, kept: Kept) -> None:
+    """Puts a snapshot in the place of the one before."""
+    connection.execute(
+        "INSERT OR REPLACE INTO snapshots (stream, version, event_id, edition, subject, body) VALUES (?, ?, ?, ?, ?, ?)",
+        (stream, *msgspec.structs.astuple(kept)),
+    )
 
 
 def newest_version(connection: sqlite3.Connection, stream: str) -> int:

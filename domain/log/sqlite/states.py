@@ -2,37 +2,79 @@
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from domain.envelope import Recorded
 from domain.errors import LogError
 from domain.ids import category_of
 from domain.log.batching import Aggregates, Snapshot, blank, fold
 from domain.log.codec import StoredEvent, decode
+from domain.log.snapshots import EVERY, keep, revive
+from domain.log.sqlite import queries
 from domain.log.sqlite.keys import Keys
-from domain.log.sqlite.queries import newest_version, rows_of_streams
+from domain.log.sqlite.queries import newest_version, rows_of_stream, rows_of_streams
 
 
 def load(
-    connection: sqlite3.Connection, streams: Iterable[str], aggregates: Aggregates, keys: Keys
+    connection: sqlite3.Connection, streams: Iterable[str], aggregates: Aggregates, keys: Keys, *, keeping: bool = False
 ) -> Iterator[tuple[str, Snapshot | LogError]]:
-    """Every stream's snapshot, or why it has none: what cannot be read in one stream does not stop the others."""
+    """Every stream's snapshot, or why it has none: what cannot be read in one stream does not stop the others. With ``keeping``, for a connection that
+    writes, those that took many events to fold are kept."""
     wanted = list(streams)
-    rows = rows_of_streams(connection, (stream for stream in wanted if not _is_the_logs(stream)))
+    own = [stream for stream in wanted if not _is_the_logs(stream)]
+    rows = rows_of_streams(connection, own, aggregates.edition())
     opened = keys.read(connection, {row.subject for found in rows.values() for row in found if row.subject is not None})
     for stream in wanted:
-        snapshot = blank(aggregates, stream)
         if _is_the_logs(stream):
             # Its padding adds up to many rows, and says nothing but its version.
-            yield stream, Snapshot(newest_version(connection, stream), snapshot.state)
+            yield stream, Snapshot(newest_version(connection, stream), aggregates.initial(stream))
             continue
         try:
-            for row in rows.get(stream, ()):
-                snapshot = advance(aggregates, snapshot, row, opened)[0]
+            snapshot = _folded(connection, stream, rows.get(stream, ()), aggregates, keys, opened, keeping=keeping)
         except LogError as error:
             yield stream, error
         else:
             yield stream, snapshot
+
+
+def _folded(
+    connection: sqlite3.Connection,
+    stream: str,
+    rows: Sequence[StoredEvent],
+    aggregates: Aggregates,
+    keys: Keys,
+    opened: Mapping[str, bytes | None],
+    *,
+    keeping: bool,
+) -> Snapshot:
+    snapshot = blank(aggregates, stream)
+    if rows and rows[0].version > 1:
+        resumed = _resumed(connection, stream, rows[0], aggregates, keys)
+        if resumed is None:
+            rows = rows_of_stream(connection, stream, None, None)
+            opened = keys.read(connection, {row.subject for row in rows if row.subject is not None})
+        else:
+            snapshot, rows = resumed, rows[1:]
+    for row in rows:
+        snapshot = advance(aggregates, snapshot, row, opened)[0]
+    # A key that is not there may come yet, with an import.
+    if keeping and len(rows) >= EVERY and all(row.subject is None or row.subject in opened for row in rows):
+        own = keys.read(connection, snapshot.subjects)
+        kept = keep(aggregates, stream, snapshot, rows[-1].event_id, own)
+        if kept is not None:
+            queries.keep(connection, stream, kept)
+    return snapshot
+
+
+def _resumed(
+    connection: sqlite3.Connection, stream: str, row: StoredEvent, aggregates: Aggregates, keys: Keys
+) -> Snapshot | None:
+    """The kept snapshot that ends with ``row``."""
+    kept = queries.kept(connection, stream)
+    if kept is None or (kept.version, kept.event_id) != (row.version, row.event_id):
+        return None
+    own = keys.read(connection, {kept.subject}) if kept.subject is not None else {}
+    return revive(aggregates, stream, kept, own)
 
 
 def _is_the_logs(stream: str) -> bool:

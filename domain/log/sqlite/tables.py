@@ -76,6 +76,19 @@ CREATE TABLE log_meta (
 """
 
 
+_SNAPSHOTS: Final = """
+CREATE TABLE IF NOT EXISTS snapshots (
+  stream   TEXT NOT NULL PRIMARY KEY,
+  version  INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  edition  TEXT NOT NULL,
+  subject  TEXT,
+  body     BLOB NOT NULL
+) STRICT
+"""
+"""Apart from the others: it is derived, and may be dropped at any time."""
+
+
 def patient(seconds: float, *, until: threading.Event | None = None) -> Retrying:
     """Tries again while another process holds the lock, for so many seconds or ``until`` the event is set.
 
@@ -140,6 +153,7 @@ def _make(connection: sqlite3.Connection, shards: int, segment_size: int, server
                     (str(uuid.UUID(bytes=entropy(16), version=4)), FIRST_GENERATION, shards, segment_size, server_key),
                 )
                 connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+    connection.execute(_SNAPSHOTS)
 
 
 def _layout(connection: sqlite3.Connection) -> int:

@@ -187,7 +187,7 @@ class Appender:
                 work.states[stream] = snapshot
         if not missing:
             return
-        for stream, loaded in load(self._connection, missing, self._aggregates, self._keys):
+        for stream, loaded in load(self._connection, missing, self._aggregates, self._keys, keeping=True):
             if isinstance(loaded, Snapshot):
                 work.states[stream] = loaded
             else:
