@@ -18,6 +18,7 @@ from projections.rules import (
     show_item,
     show_person,
     show_post,
+    worth_reading,
 )
 from projections.sight import Sight
 from projections.viewer_edges import ViewerEdge
@@ -162,3 +163,72 @@ def test_an_item_says_who_reposted_it() -> None:
     plain = show_item(sight(), entry())
     assert plain is not None
     assert plain.reposted_by is None
+
+
+BLOCKING = ViewerEdge(blocking=True)
+BOTH_WAYS = pytest.mark.parametrize("edges", [{"bob_ada": BLOCKING}, {"ada_bob": BLOCKING}], ids=["own", "theirs"])
+
+
+@BOTH_WAYS
+def test_a_block_works_both_ways(edges: dict[str, ViewerEdge]) -> None:
+    seen = sight("bob", **edges)
+    assert rules(seen, OfPost("p")) is Verdict.BLOCKED
+    assert show_post(seen, "p") == Tombstone("p", deleted=False, blocked=True)
+    for feed in Feed:
+        assert rules(seen, OfItem(entry(), feed)) is Verdict.BLOCKED
+        assert not worth_reading(seen, entry(), feed)
+    assert rules(seen, OfPerson("ada", listed=True)) is Verdict.BLOCKED
+    assert show_person(seen, "ada", listed=True) is None
+    looked_up = show_person(seen, "ada")
+    assert looked_up is not None
+    assert looked_up.outgoing.blocking or looked_up.incoming.blocking
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("visibility", ["PUBLIC", "FOLLOWERS", "DIRECT"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_behind_a_block_all_posts_look_the_same(edges: dict[str, ViewerEdge], visibility: str, gone: bool) -> None:
+    hidden = post(visibility=visibility, deleted=gone, text=None if gone else "hello")
+    assert show_post(sight("bob", hidden, **edges), "p") == Tombstone("p", deleted=False, blocked=True)
+
+
+def test_a_block_hides_what_others_share() -> None:
+    made = ViewerEdge(reposted=True, reposted_at=9)
+    for edges in ({"bob_ada": BLOCKING}, {"cyd_bob": BLOCKING}):
+        assert rules(sight("bob", cyd_p=made, bob_cyd=FOLLOWING, **edges), OfItem(repost())) is Verdict.BLOCKED
+
+
+def test_a_follow_counts_no_more_once_there_is_a_block() -> None:
+    both = msgspec.structs.replace(FOLLOWING, blocking=True)
+    assert not sight("bob", bob_ada=both).follows("ada")
+    assert not sight("bob", bob_ada=FOLLOWING, ada_bob=BLOCKING).follows("ada")
+    answering = sight("bob", bob_ada=FOLLOWING, bob_cyd=both)
+    assert rules(answering, OfItem(entry(reply_to_author="cyd"), Feed.HOME)) is Verdict.NOT_FOLLOWED
+
+
+def test_a_block_is_nothing_to_others() -> None:
+    assert rules(sight("cyd", bob_ada=BLOCKING), OfPost("p")) is Verdict.SHOWN
+    assert rules(sight(None, bob_ada=BLOCKING), OfPost("p")) is Verdict.SHOWN
+
+
+@pytest.mark.parametrize(
+    ("until", "now", "muted"), [(None, 0, True), (None, 10**16, True), (10, 9, True), (10, 10, False), (10, 11, False)]
+)
+def test_a_mute_ends_by_the_viewers_time(until: int | None, now: int, muted: bool) -> None:
+    edge = msgspec.structs.replace(FOLLOWING, muting=True, muted_until=until)
+    seen = msgspec.structs.replace(sight("bob", bob_ada=edge), now=now)
+    for feed in (Feed.HOME, Feed.OPEN):
+        assert rules(seen, OfItem(entry(), feed)) is (Verdict.MUTED if muted else Verdict.SHOWN)
+
+
+def test_who_is_muted_can_be_looked_up() -> None:
+    seen = sight("bob", bob_ada=ViewerEdge(muting=True))
+    assert rules(seen, OfItem(entry())) is Verdict.SHOWN
+    assert rules(seen, OfPost("p")) is Verdict.SHOWN
+    assert show_person(seen, "ada", listed=True) is not None
+
+
+def test_a_mute_hides_what_others_share_of_theirs() -> None:
+    made, muting = ViewerEdge(reposted=True, reposted_at=9), ViewerEdge(muting=True)
+    for edges in ({"bob_ada": muting}, {"bob_cyd": muting}):
+        assert rules(sight("bob", cyd_p=made, **edges), OfItem(repost(), Feed.OPEN)) is Verdict.MUTED

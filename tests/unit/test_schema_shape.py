@@ -22,15 +22,15 @@ BUILT: GraphQLSchema = schema._schema
 
 NAMES = {
     "Query": "viewer user post node nodes hashtagFeed trends handleAvailable instance rateLimit commandStatus projectionStatus",
-    "Mutation": "registerAccount signIn refreshSession signOut createPost editPost deletePost likePost unlikePost repost undoRepost followUser unfollowUser",
+    "Mutation": "registerAccount signIn refreshSession signOut createPost editPost deletePost likePost unlikePost repost undoRepost followUser unfollowUser removeFollower acceptFollow rejectFollow blockUser unblockUser muteUser unmuteUser",
     "Subscription": "homeFeed",
-    "Viewer": "user homeFeed",
+    "Viewer": "user homeFeed blocks mutes followRequests",
     "Post": "id author text facets language visibility contentWarning replyTo root createdAt editedAt counts viewer replies",
     "PostCounts": "replies reposts quotes likes bookmarks",
     "PostViewerState": "liked reposted canEdit",
-    "User": "id handle displayName bio counts posts followers following viewer",
+    "User": "id handle displayName bio counts posts followers following viewer knownFollowers",
     "UserCounts": "followers following posts",
-    "UserViewerState": "following followedBy",
+    "UserViewerState": "following followedBy requested requestedBy blocking blockedBy muting mutedUntil showsReposts notifies",
     "FeedItem": "id post reason sortAt",
     "HomeFeedConnection": "edges nodes pageInfo state liveCursor",
     "FeedItemAdded": "cursor item",
@@ -46,6 +46,8 @@ NAMES = {
     "SignInInput": "handleOrEmail password",
     "CreatePostInput": "text replyTo visibility language contentWarning idempotencyKey clientMutationId",
     "FollowUserInput": "userId reposts notify",
+    "MuteUserInput": "userId until",
+    "PostBlocked": "id",
     "PageInfo": "hasNextPage hasPreviousPage startCursor endCursor",
 }
 
