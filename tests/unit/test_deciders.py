@@ -213,6 +213,17 @@ def test_a_rotated_token_that_comes_back_ends_the_session() -> None:
     ).refused(Code.UNAUTHENTICATED)
 
 
+def test_a_session_remembers_as_many_rotated_tokens_as_it_may_and_the_newest() -> None:
+    hashes = [f"token {number}" for number in range(session.ROTATED_KEPT + 10)]
+    refreshed = [SessionRefreshed(session="s", account="ada", token_hash=each, expires_at=100) for each in hashes]
+    long = given("session", OPENED, *refreshed)
+    # The last is the one in use, the thousand before it were rotated away.
+    long.when(lambda s: session.refresh(s, OWNER, "s", hashes[9], "new", 10, 100)).then(
+        SessionRevoked(session="s", account="ada", reason="reuse")
+    )
+    long.when(lambda s: session.refresh(s, OWNER, "s", hashes[8], "new", 10, 100)).refused(Code.UNAUTHENTICATED)
+
+
 @pytest.mark.parametrize(
     ("presented", "now", "code"), [("other", 10, Code.UNAUTHENTICATED), ("one", 100, Code.EXPIRED)]
 )
