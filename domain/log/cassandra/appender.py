@@ -250,11 +250,13 @@ class Appender:
     def _applied(self, batch: Batch[Ticket]) -> None:
         metrics.BATCH_EVENTS.observe(len(batch.rows))
         self._appended.inc(len(batch.rows))
-        self.shard.fold_own(batch)
+        try:
+            self.shard.fold_own(batch)
+        finally:
+            for decision in batch.decisions:
+                decision.waiting.settle(decision)
         self._follower.fresh()
         self._copier.add(batch.rows)
-        for decision in batch.decisions:
-            decision.waiting.settle(decision)
 
     async def _overtaken(self, batch: Batch[Ticket]) -> None:
         """Another process has appended at this batch's place: its rows are folded, and the whole batch is decided again."""

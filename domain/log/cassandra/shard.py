@@ -123,22 +123,31 @@ class Shard:
         rows = await self.table.after(self.place, last.position - 1, PAGE + 1)
         there = rows[0] if rows else await self.table.next_serial(self.place, last.position - 1)
         if there is None or there.event_id != last.event_id:
-            self.torn = LogError(
-                f"shard {self.place.shard} has lost event {last.event_id} at position {last.position}, which this process had seen: "
-                "the store was set back; stop all processes, and go on in a new generation"
-            )
-            raise self.torn
+            raise self._tear(last)
         return rows[1:]
+
+    def _tear(self, lost: StoredEvent) -> LogError:
+        self.torn = LogError(
+            f"shard {self.place.shard} has lost event {lost.event_id} at position {lost.position}, which this process had seen: "
+            "the store was set back; stop all processes, and go on in a new generation"
+        )
+        return self.torn
 
     async def _fold(self, rows: Sequence[StoredEvent]) -> None:
         subjects = {row.subject for row in rows if row.subject is not None and self.view.get(row.stream) is not None}
         keys = await self._ring.keys(subjects)
         for row in rows:
-            # Others may have folded meanwhile: what was read before is then known, in part or in whole.
-            if row.position == self.seen + 1:
-                self.tail.add(row)
-                self._advance_state(row, keys)
+            self._take(row, keys)
         self._advanced()
+
+    def _take(self, row: StoredEvent, keys: Mapping[str, bytes | None]) -> None:
+        """Folds a row if it is the next. Others may have folded meanwhile: then it is known, and must be the one that they have folded."""
+        last = self.tail.last
+        if row.position == self.seen + 1:
+            self.tail.add(row)
+            self._advance_state(row, keys)
+        elif last is not None and row.position == last.position and row.event_id != last.event_id:
+            raise self._tear(last)
 
     def _advance_state(self, row: StoredEvent, keys: Mapping[str, bytes | None]) -> None:
         entry = self.view.get(row.stream)
@@ -156,7 +165,7 @@ class Shard:
             self.view.drop(row.stream)
 
     def fold_own(self, batch: Batch[W]) -> None:
-        """Folds the rows of a batch that was applied."""
+        """Folds the rows of a batch that was applied. LogError where the store has lost them meanwhile."""
         if self.seen == batch.base.seen:
             for row in batch.rows:
                 self.tail.add(row)
@@ -164,9 +173,7 @@ class Shard:
         else:
             # The follower was faster: it has read these rows, or some of them, from the table.
             for row in batch.rows:
-                if row.position == self.seen + 1:
-                    self.tail.add(row)
-                    self._advance_state(row, self._ring.cached({row.subject} if row.subject else ()))
+                self._take(row, self._ring.cached({row.subject} if row.subject else ()))
         self._advanced()
 
     def _advanced(self) -> None:

@@ -115,6 +115,10 @@ class LogTable:
             if head % size:
                 return head
 
+    def opens_segment(self, generation: int, position: int) -> bool:
+        """Whether a position is the first of its segment."""
+        return position % self._sizes[generation] == 1
+
     def appending(self, base: StoredEvent | None, rows: Sequence[StoredEvent]) -> Statement:
         """The batch that appends ``rows`` (1 to 64 and padding, of one segment) if the head still is ``base``, the row before the first.
 
