@@ -9,7 +9,6 @@ from domain.envelope import Recorded
 from domain.errors import Code, refuse
 from domain.events import SessionOpened, SessionRefreshed, SessionRevoked
 
-
 ROTATED_KEPT: Final = 1_000
 """Of the tokens that were rotated away: a week of them where a client refreshes every ten minutes. All of a year's made each refresh copy 50,000, and
 folding them took 20 seconds. An older one is refused like any unknown token."""
