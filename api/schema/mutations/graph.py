@@ -7,7 +7,7 @@ from typing import Final
 import strawberry
 
 from api.context import RequestContext
-from api.schema.consistency import Info
+from api.schema.consistency import SHOWN, Info, consistent
 from api.schema.fields import mutation, resolved
 from api.schema.ids import Kind, bare_id
 from api.schema.mutations.running import CLIENT_MUTATION_ID, LOOK, Input, MutationPayload, Ran, look_at_person, run
@@ -127,13 +127,22 @@ class GraphMutations:
 
 async def _require_room(context: RequestContext, command: commands.FollowUser) -> None:
     """LIMIT_REACHED where the viewer follows as many as one can. By the documents, which may lag, and not at all while they are out of reach."""
-    viewer = context.require_viewer().account
     limit = context.services.limits.follows
     try:
         async with asyncio.timeout(LOOK):
-            sight = await hydrate(context.services.documents, viewer, people=[viewer, command.user])
+            if await _has_room(context, command.user, limit):
+                return
+            # Whom the viewer has just unfollowed may not have been taken off yet.
+            await consistent(context, SHOWN, LOOK)
+            if await _has_room(context, command.user, limit):
+                return
     except (UnavailableError, TimeoutError):
         return
+    raise refuse(Code.LIMIT_REACHED, f"One can follow {limit} people; unfollow somebody first.", "userId")
+
+
+async def _has_room(context: RequestContext, user: str, limit: int) -> bool:
+    viewer = context.require_viewer().account
+    sight = await hydrate(context.services.documents, viewer, people=[viewer, user])
     own = sight.people.get(viewer)
-    if own is not None and own.counts.following >= limit and not sight.follows(command.user):
-        raise refuse(Code.LIMIT_REACHED, f"One can follow {limit} people; unfollow somebody first.", "userId")
+    return own is None or own.counts.following < limit or sight.follows(user)
