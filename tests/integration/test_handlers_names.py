@@ -30,12 +30,13 @@ from domain.log.port import EventLog, Execution, Outcome, View
 from domain.log.sqlite import open_sqlite_log
 from domain.names import handle_skeleton
 from domain.policies import POLICIES
-from tests.log_cassandra_kit import FINGERPRINT, Keyspace, keyspace
+from tests.log_cassandra_kit import FINGERPRINT, Keyspace
 
 S = TypeVar("S")
 
 NAMER = Namer(b"k" * 32)
 MASTER_KEY = b"m" * 32
+GetKeyspace = Callable[[str, int], Awaitable[Keyspace]]
 MINUTE = 60 * 1_000_000
 DAY = 24 * 60 * MINUTE
 
@@ -160,15 +161,12 @@ async def on_cassandra(tables: Keyspace) -> AsyncIterator[World]:
         yield World(logs)
 
 
-@pytest.fixture(scope="module")
-async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
-    async with keyspace(cassandra_address) as made:
-        yield made
-
-
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.cluster)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    opened = on_files(tmp_path) if request.param == "sqlite" else on_cassandra(request.getfixturevalue("tables"))
+async def world(request: pytest.FixtureRequest, tmp_path: Path, keyspaces: GetKeyspace) -> AsyncIterator[World]:
+    if request.param == "sqlite":
+        opened = on_files(tmp_path)
+    else:
+        opened = on_cassandra(await keyspaces(request.getfixturevalue("cassandra_address"), 8))
     async with opened as made:
         yield made
 
