@@ -15,7 +15,7 @@ from projections.receipts import sweep_receipts
 from projections.runtime import Cause, Runtime, Sweeper, Tuning
 from projections.runtime.cascades import REACTORS
 from projections.signals import SWEEP_STEP, sweep_signals
-from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots
+from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots, sweep_uses
 
 MINUTE: Final = 60.0
 MOST_STEPS: Final = 200
@@ -79,6 +79,7 @@ def _sweepers(services: Services) -> Sequence[Sweeper]:
         for window in TrendWindow:
             await get_snapshot(documents, TrendKind.TAG, window, newest_minute(now()))
             await sweep_snapshots(documents, TrendKind.TAG, window, now())
+        await _thoroughly(partial(sweep_uses, documents, TrendKind.TAG, now()))
 
     return (
         Sweeper("signals", MINUTE, signals),

@@ -7,13 +7,15 @@ State operations of a batch are made durable first; deferred ones run after that
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from domain.envelope import Recorded
 from domain.events import Event
 from projections.documents.port import Change, Collection, Document, Documents, Row
 
 E = TypeVar("E", bound=Event)
+
+_HIGHEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,20 @@ class Alter:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write one row; its position is the event's sequence."""
+    """Write one row. Of several of one id the last event's stands, or with ``first`` the first one's; with a ``position`` of its own, where several
+    shards write it, the row with the highest."""
 
     collection: Collection
     id: str
     fields: Document
+    first: bool = False
+    position: int | None = None
+
+    def row(self, sequence: int) -> Row:
+        """Of the event ``sequence``: the higher position stands."""
+        if self.position is not None:
+            return Row(self.id, self.position, self.fields)
+        return Row(self.id, _HIGHEST - sequence if self.first else sequence, self.fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ cache named by kind, window and minute, built by whoever asks for it first.
 Only public posts count, by the time at which they were recorded.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
@@ -23,21 +24,39 @@ from projections.documents.port import (
     Shape,
     Value,
 )
-from projections.folding import Alter, Family, Operation, on
+from projections.folding import Alter, Family, Operation, Put, on
 from projections.hashtag_feed import PUBLIC
 from projections.paging import Item, Page, Window, bounded
 from projections.trend_scores import DAY, HISTORY_DAYS, HOUR, LOOKBACK, TAG_FORMULA, Day, Use, history, ranked
 
-USES = Collection("trends", "uses", Shape.STATE, Fidelity.HORIZON, (Index("by_subject", ("kind", "subject"), "at"),))
-SUBJECTS = Collection("trends", "subjects", Shape.STATE, Fidelity.HORIZON, (Index("by_day", ("kind", "day"), "uses"),))
+USES = Collection(
+    "trends",
+    "uses",
+    Shape.ROWS,
+    Fidelity.HORIZON,
+    (Index("by_subject", ("kind", "subject"), "at"), Index("by_time", ("kind",), "at")),
+)
+SUBJECTS = Collection(
+    "trends",
+    "subjects",
+    Shape.STATE,
+    Fidelity.HORIZON,
+    (Index("by_day", ("kind", "day"), "uses"), Index("by_time", ("kind",), "at")),
+)
+REACHED = Collection("trends", "reached", Shape.ROWS, Fidelity.HORIZON, (Index("by_kind", ("kind",), "shard"),))
+"""When the newest use of each shard was recorded. Written after the uses themselves, and never falling, as recordedAt does not in a shard."""
 SNAPSHOTS = Collection(
     "trends", "snapshots", Shape.ROWS, Fidelity.CACHE, (Index("by_window", ("kind", "window"), "at"),)
 )
 
 MINUTE: Final = 60_000_000
 SETTLE: Final = 5_000_000
-"""The newest snapshot is of a minute that ended so long ago: its last uses have been folded by then."""
+"""The newest snapshot is of a minute that ended so long ago: mostly its last uses have been folded by then, and it need not be built again."""
 KEPT: Final = HISTORY_DAYS * DAY
+"""How long snapshots are kept, and how far back each of them looks."""
+USES_KEPT: Final = 2 * KEPT + DAY
+"""The oldest snapshot can still be built."""
+MAX_SHARDS: Final = 1_024
 RANKED: Final = 100
 CANDIDATES: Final = 1_000
 """Subjects of a day that are looked at, the most used first."""
@@ -73,16 +92,24 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """``at``: a whole minute, in microseconds."""
+    """``at``: a whole minute, in microseconds. ``reached`` is what REACHED said, by shard, before the uses were read."""
 
     kind: TrendKind
     window: TrendWindow
     at: int
     trends: tuple[Trend, ...]
+    reached: Mapping[str, int] = {}
 
     @property
     def name(self) -> str:
         return _name(self.kind, self.window, self.at)
+
+    def holds(self, reached: Mapping[str, int]) -> bool:
+        """Whether no use up to ``at`` can have come since: each shard had passed it, or has had no use since then."""
+        return all(
+            before >= self.at or before == at
+            for before, at in ((self.reached.get(shard, 0), at) for shard, at in reached.items())
+        )
 
 
 class _Subject(msgspec.Struct, frozen=True):
@@ -97,13 +124,18 @@ class _Use(msgspec.Struct, frozen=True):
 
 
 def _used(recorded: Recorded, account: str, tags: Iterable[str]) -> Iterable[Operation]:
-    hour, day = recorded.recorded_at // HOUR, recorded.recorded_at // DAY
-    for tag in tags:
-        use: dict[str, Value] = {"kind": TrendKind.TAG.value, "subject": tag, "hour": hour, "account": account}
-        yield Alter(USES, f"TAG:{hour}:{account}:{tag}", Change(set=use, min={"at": recorded.recorded_at}))
+    kind, at = TrendKind.TAG.value, recorded.recorded_at
+    hour, day = at // HOUR, at // DAY
+    used = tuple(tags)
+    for tag in used:
+        use: dict[str, Value] = {"kind": kind, "subject": tag, "hour": hour, "account": account, "at": at}
+        # All of an account's uses lie in one shard: the first is the earliest.
+        yield Put(USES, f"TAG:{hour}:{account}:{tag}", use, first=True)
         # Every shard sets these fields to the same values, so their order does not matter.
-        fields: dict[str, Value] = {"kind": TrendKind.TAG.value, "subject": tag, "day": day}
+        fields: dict[str, Value] = {"kind": kind, "subject": tag, "day": day, "at": day * DAY}
         yield Alter(SUBJECTS, f"TAG:{day}:{tag}", Change(set=fields, inc={"uses": 1}))
+    if used:
+        yield Put(REACHED, f"TAG:{recorded.shard}", {"kind": kind, "shard": recorded.shard, "at": at})
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
@@ -116,7 +148,12 @@ def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
         yield from _used(recorded, event.author, event.tags)
 
 
-FAMILY = Family("trends", (USES, SUBJECTS, SNAPSHOTS), dict((on(PostCreated, _created), on(PostEdited, _edited))))
+FAMILY = Family(
+    "trends",
+    (USES, SUBJECTS, REACHED, SNAPSHOTS),
+    dict((on(PostCreated, _created), on(PostEdited, _edited))),
+    kept=USES_KEPT,
+)
 
 
 async def trends_page(
@@ -143,19 +180,28 @@ def newest_minute(now: int) -> int:
 async def get_snapshot(documents: Documents, kind: TrendKind, window: TrendWindow, minute: int) -> Snapshot:
     """The snapshot of a minute, built and kept if nobody has asked for it yet. The worker asks for the newest of every window each minute."""
     name = _name(kind, window, minute)
-    found = (await documents.get(SNAPSHOTS, [name])).get(name)
-    if found is not None:
-        return msgspec.convert(found, Snapshot)
+    found, reached = await asyncio.gather(documents.get(SNAPSHOTS, [name]), _reached(documents, kind))
+    if name in found:
+        kept = msgspec.convert(found[name], Snapshot)
+        if kept.holds(reached):
+            return kept
     snapshot = await build_snapshot(documents, kind, window, minute)
     # Through JSON, which has no tuples: documents hold none.
     fields = msgspec.json.decode(msgspec.json.encode(snapshot))
-    await documents.put(SNAPSHOTS, [Row(name, 1, fields)])
+    # Of two that are built at once the one that has seen more stands.
+    await documents.put(SNAPSHOTS, [Row(name, sum(snapshot.reached.values()), fields)])
     return snapshot
+
+
+async def _reached(documents: Documents, kind: TrendKind) -> Mapping[str, int]:
+    found = await documents.page(REACHED, "by_kind", [kind.value], limit=MAX_SHARDS)
+    return {str(row.sort): msgspec.convert(row.fields["at"], int) for row in found}
 
 
 async def build_snapshot(documents: Documents, kind: TrendKind, window: TrendWindow, minute: int) -> Snapshot:
     """The ranking at ``minute``, from the uses alone. Bounded by CANDIDATES subjects a day."""
     width = _WIDTH[window]
+    reached = await _reached(documents, kind)
     uses = await _uses(documents, kind, await _candidates(documents, kind, width, minute), minute)
     scores = ranked(uses, minute, width, TAG_FORMULA, RANKED)
     before = {
@@ -176,13 +222,21 @@ async def build_snapshot(documents: Documents, kind: TrendKind, window: TrendWin
                 history=history(uses[subject], minute),
             )
         )
-    return Snapshot(kind=kind, window=window, at=minute, trends=tuple(trends))
+    return Snapshot(kind=kind, window=window, at=minute, trends=tuple(trends), reached=reached)
 
 
 async def sweep_snapshots(documents: Documents, kind: TrendKind, window: TrendWindow, now: int) -> int:
     """Deletes snapshots older than KEPT; says how many: STEP means that there may be more."""
     prefix: list[Value] = [kind.value, window.value]
-    return await documents.remove(SNAPSHOTS, "by_window", prefix, below=now - KEPT, position=1, limit=STEP)
+    return await documents.remove(SNAPSHOTS, "by_window", prefix, below=now - KEPT, position=None, limit=STEP)
+
+
+async def sweep_uses(documents: Documents, kind: TrendKind, now: int) -> int:
+    """Deletes uses that no snapshot looks back on, and the days of subjects; says how many of either: STEP means that there may be more."""
+    horizon = now - USES_KEPT
+    uses = await documents.remove(USES, "by_time", [kind.value], below=horizon, position=None, limit=STEP)
+    days = await documents.remove(SUBJECTS, "by_time", [kind.value], below=horizon, position=None, limit=STEP)
+    return max(uses, days)
 
 
 def _name(kind: TrendKind, window: TrendWindow, minute: int) -> str:

@@ -296,7 +296,7 @@ class FaultyDocuments:
         prefix: Sequence[Value],
         *,
         below: str | int,
-        position: int,
+        position: int | None,
         limit: int,
     ) -> int:
         remove = self._documents.remove

@@ -220,11 +220,12 @@ class Documents(Protocol):
         prefix: Sequence[Value],
         *,
         below: str | int,
-        position: int,
+        position: int | None,
         limit: int,
     ) -> int:
-        """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position``, the lowest first; at most ``limit``; says how
-        many. Fewer than ``limit``: at that moment there were no more."""
+        """Deletes rows with the prefix whose sort value is < ``below`` and whose position is <= ``position`` (None: any), the lowest first; at most
+        ``limit``; says how many. Fewer than ``limit``: at that moment there were no more. With None also what a sweeper finds beyond the horizon of a
+        state collection, where an event that is folded again leaves nothing that anybody looks at."""
         ...
 
     async def load_checkpoints(self, family: str) -> Mapping[int, int]:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from domain.errors import UnavailableError
 from projections.documents.changes import split
-from projections.documents.port import Collection, Doc, Document, Index, Row, Shape, Value
+from projections.documents.port import Collection, Doc, Document, Fidelity, Index, Row, Shape, Value
 
 T = TypeVar("T")
 
@@ -58,6 +58,12 @@ def index_name(index: Index) -> str:
 def check_shape(collection: Collection, shape: Shape) -> None:
     if collection.shape is not shape:
         raise ValueError(f"{collection.family}.{collection.name} holds {collection.shape}, not {shape}")
+
+
+def check_removable(collection: Collection, position: int | None) -> None:
+    """State documents keep their guards, but beyond a horizon."""
+    if position is not None or collection.fidelity is not Fidelity.HORIZON:
+        check_shape(collection, Shape.ROWS)
 
 
 def check_indexes(collection: Collection) -> None:

@@ -66,8 +66,8 @@ class _Builder:
             case Alter(collection, id_, change):
                 self.changes[collection][id_][recorded.sequence].append(change)
                 self.weight += 1
-            case Put(collection, id_, fields):
-                self._put(collection, Row(id_, recorded.sequence, fields))
+            case Put(collection):
+                self._put(collection, operation.row(recorded.sequence))
                 self.weight += 1
             case Deferred():
                 self.deferred.append((recorded, operation))

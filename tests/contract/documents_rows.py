@@ -1,10 +1,11 @@
 """The documents' contract: rows, compare and set, and the values that both hold."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from projections.documents.port import Document, Documents, Value
+from projections.documents.port import Change, Doc, Document, Documents, Fidelity, Value
 from tests.contract.documents_kit import ROWS, STATE, DocumentsFactory, all_ids, doc, one, put, row
 
 
@@ -71,6 +72,24 @@ async def test_removing_is_bounded_and_begins_with_the_lowest(documents: Documen
     assert await documents.remove(ROWS, "by_owner_kind", ["o", True], below=9, position=1, limit=0) == 0
     assert await all_ids(documents, ROWS) == ["r3", "r4", "r5"]
     assert await documents.remove(ROWS, "by_owner_kind", ["o", None], below=9, position=1, limit=9) == 0
+
+
+async def test_without_a_position_all_that_is_below_goes_and_of_states_only_what_has_a_horizon(
+    documents: Documents,
+) -> None:
+    passing = replace(STATE, name="passing", fidelity=Fidelity.HORIZON)
+    await documents.prepare([passing])
+    await documents.put(ROWS, [row("r", 2**62, owner="o", key="k1"), row("s", 1, owner="o", key="k2")])
+    assert await documents.remove(ROWS, "by_owner", ["o"], below="k2", position=None, limit=9) == 1
+    assert await all_ids(documents, ROWS) == ["s"]
+    made = [Doc(f"d{n}", 0, ((5, (Change(set={"owner": "o", "key": f"k{n}"}),)),)) for n in range(4)]
+    await documents.apply(passing, made)
+    assert await documents.remove(passing, "by_owner", ["o"], below="k3", position=None, limit=2) == 2
+    assert await all_ids(documents, passing) == ["d2", "d3"]
+    with pytest.raises(ValueError, match="holds state"):
+        await documents.remove(passing, "by_owner", ["o"], below="k3", position=9, limit=2)
+    with pytest.raises(ValueError, match="holds state"):
+        await documents.remove(STATE, "by_owner", ["o"], below="k3", position=None, limit=2)
 
 
 async def test_a_row_that_is_written_anew_while_others_are_removed_stays(documents_factory: DocumentsFactory) -> None:

@@ -30,7 +30,9 @@ def folded(family: Family, log: Sequence[Recorded]) -> Folded:
                 own = documents[_of(family, operation.collection)]
                 own[operation.id] = altered(own.get(operation.id, {}), [operation.change])
             elif isinstance(operation, Put):
-                documents[_of(family, operation.collection)][operation.id] = dict(operation.fields)
+                own = documents[_of(family, operation.collection)]
+                if not (operation.first and operation.id in own):
+                    own[operation.id] = dict(operation.fields)
     return documents
 
 

@@ -172,13 +172,25 @@ def test_a_public_post_is_a_use_of_its_tags() -> None:
         "rain": 1_000_000_000,
         "sun": 1_001_000_000,
     }
-    assert documents["subjects"]["TAG:0:tea"] == {"kind": "TAG", "subject": "tea", "day": 0, "uses": 2}
+    assert documents["subjects"]["TAG:0:tea"] == {
+        "kind": "TAG",
+        "subject": "tea",
+        "day": 0,
+        "at": 0,
+        "uses": 2,
+    }
+    assert documents["reached"]["TAG:0"]["at"] == 1_001_000_000
 
 
 def test_only_public_posts_are_uses() -> None:
     created = PostCreated(post="p", author="ada", root="p", visibility="UNLISTED", tags=("tea",))
     edited = PostEdited(post="p", author="ada", visibility="UNLISTED", sort_at=0, revision=2, tags=("tea",))
-    assert folded(trends.FAMILY, happened(created, edited)) == {"uses": {}, "subjects": {}, "snapshots": {}}
+    assert folded(trends.FAMILY, happened(created, edited)) == {
+        "uses": {},
+        "subjects": {},
+        "reached": {},
+        "snapshots": {},
+    }
 
 
 QUOTE = PostCreated(post="q", author="bob", root="q", quote="p", quote_author="ada", private=PostPrivate(text="look"))

@@ -19,6 +19,7 @@ from projections.documents.rules import (
     check_dropped,
     check_fields,
     check_indexes,
+    check_removable,
     check_scalars,
     check_shape,
     live_version,
@@ -165,10 +166,10 @@ class MongoDocuments:
         prefix: Sequence[Value],
         *,
         below: str | int,
-        position: int,
+        position: int | None,
         limit: int,
     ) -> int:
-        check_shape(collection, Shape.ROWS)
+        check_removable(collection, position)
         declared, name = collection.index(index), self._name(collection)
         usable = usable_prefixes(declared, [prefix])
         if not usable:

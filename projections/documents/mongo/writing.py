@@ -91,11 +91,11 @@ async def remove(
     index: Index,
     prefix: Sequence[Value],
     below: str | int,
-    position: int,
+    position: int | None,
     limit: int,
 ) -> int:
     # Stands in the delete too: a row that was written anew after the find stays.
-    old = {**range_filter(index, prefix, below), GUARDS: {"$lte": position}}
+    old = range_filter(index, prefix, below) | ({} if position is None else {GUARDS: {"$lte": position}})
     target = connection.collection(name)
     removed, more = 0, True
     while more and removed < limit:

@@ -16,6 +16,7 @@ from projections.documents.rules import (
     check_docs,
     check_dropped,
     check_fields,
+    check_removable,
     check_scalars,
     check_shape,
     live_version,
@@ -164,10 +165,10 @@ class SqliteDocuments:
         prefix: Sequence[Value],
         *,
         below: str | int,
-        position: int,
+        position: int | None,
         limit: int,
     ) -> int:
-        check_shape(collection, Shape.ROWS)
+        check_removable(collection, position)
         declared, table = collection.index(index), self._table(collection)
         usable = usable_prefixes(declared, [prefix])
         removed, more = 0, bool(usable)

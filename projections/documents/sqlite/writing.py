@@ -61,13 +61,13 @@ def remove(
     index: Index,
     prefix: Sequence[Value],
     below: str | int,
-    position: int,
+    position: int | None,
     limit: int,
 ) -> int:
     sort = column(index.sort)
     removed = connection.execute(
         f'DELETE FROM "{table}" WHERE id IN (SELECT id FROM "{table}" INDEXED BY {indexed(table, index)} '
-        f"WHERE {where(index)} AND {sort} < ? AND guard <= ? ORDER BY {sort}, id LIMIT ?)",
-        (*column_values(prefix), below, position, limit),
+        f"WHERE {where(index)} AND {sort} < ? AND (guard <= ? OR ? IS NULL) ORDER BY {sort}, id LIMIT ?)",
+        (*column_values(prefix), below, position, position, limit),
     )
     return removed.rowcount
