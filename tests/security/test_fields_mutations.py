@@ -187,6 +187,67 @@ ON_PEOPLE = (
     "muteUser",
     "unmuteUser",
 )
+PROFILES = [
+    Bad("changeHandle", on("handle", ""), "TOO_SHORT", "handle"),
+    Bad("changeHandle", on("handle", "ab"), "TOO_SHORT", "handle"),
+    Bad("changeHandle", on("handle", "x" * 31), "TOO_LONG", "handle"),
+    Bad("changeHandle", on("handle", "x" * 100_000), "TOO_LONG", "handle", label="huge"),
+    Bad("changeHandle", on("handle", "two words"), "INVALID", "handle"),
+    Bad("changeHandle", on("handle", "nul\0nul"), "INVALID", "handle"),
+    Bad("changeHandle", on("handle", "аnn_cyrillic"), "INVALID", "handle"),
+    Bad("changeHandle", on("handle", "ANN"), "DUPLICATE", "handle"),
+    Bad("changeHandle", on("handle", "b0b"), "DUPLICATE", "handle", label="a look-alike"),
+    Bad("updateProfile", on("displayName", "x" * 41), "TOO_LONG", "displayName"),
+    Bad("updateProfile", on("displayName", "two\nlines"), "INVALID", "displayName"),
+    Bad("updateProfile", on("displayName", "\u202etxet"), "INVALID", "displayName"),
+    Bad("updateProfile", on("bio", "x" * 501), "TOO_LONG", "bio"),
+    Bad("updateProfile", on("bio", "\U0001f469\u200d\U0001f680" * 460), "TOO_LONG", "bio", label="bytes"),
+    Bad("updateProfile", on("bio", "nul\0"), "INVALID", "bio"),
+    Bad("updateProfile", on("bio", " ".join(f"@name{n}" for n in range(31))), "TOO_MANY", "bio"),
+    Bad("updateProfile", lambda _: {"fields": [{"name": "n", "value": "v"}] * 5}, "TOO_MANY", "fields"),
+    Bad("updateProfile", lambda _: {"fields": [{"name": " ", "value": "v"}]}, "TOO_SHORT"),
+    Bad("updateProfile", lambda _: {"fields": [{"name": "n", "value": "v" * 256}]}, "TOO_LONG"),
+    Bad("updateProfile", lambda _: {"fields": [{"name": "nul\0", "value": ""}]}, "INVALID"),
+    *(
+        Bad("updateProfile", on(name, address), "INVALID", name, label=what)
+        for name in ("avatar", "banner")
+        for what, address in {
+            "http": "http://example.org/a.png",
+            "script": "javascript:alert(1)",
+            "data": "data:image/png;base64,AAAA",
+            "relative": "/a.png",
+            "credentials": "https://me:secret@example.org/a.png",
+            "no host": "https:///a.png",
+            "spaces": "https://example.org/a b.png",
+            "nul": "https://example.org/\0",
+            "letters": "https://example.org/ä.png",
+        }.items()
+    ),
+    Bad("updateProfile", on("avatar", "https://example.org/" + "x" * 2_048), "TOO_LONG", "avatar"),
+]
+LEAVING = [
+    *(
+        Bad(mutation, on(field, wrong, **more), "UNAUTHENTICATED", field, label=what)
+        for mutation, field, more in (
+            ("deleteAccount", "password", {}),
+            ("changePassword", "currentPassword", {"newPassword": "a new password"}),
+        )
+        for what, wrong in {"wrong": "not the password", "empty": "", "huge": "x" * 100_000, "nul": "\0"}.items()
+    ),
+    Bad("changePassword", on("newPassword", "seven77", currentPassword=PASSWORD), "TOO_SHORT", "newPassword"),
+    Bad("changePassword", on("newPassword", "é" * 513, currentPassword=PASSWORD), "TOO_LONG", "newPassword"),
+    Bad("changePassword", on("newPassword", "long enough\0", currentPassword=PASSWORD), "INVALID", "newPassword"),
+    *(
+        Bad("revokeSession", given, "NOT_FOUND", "sessionId", label=what)
+        for what, given in {
+            "unknown": lambda _: {"sessionId": f"s_{UNKNOWN}"},
+            "empty": lambda _: {"sessionId": ""},
+            "nul": lambda _: {"sessionId": "s_\0"},
+            "a person": lambda world: {"sessionId": world.eve.id},
+            "another's": lambda world: {"sessionId": f"s_{world.ann.refresh.partition('.')[0]}"},
+        }.items()
+    ),
+]
 GRAPH = [
     *(Bad(mutation, lambda world: {"userId": world.eve.id}, "INVALID", "userId") for mutation in ON_PEOPLE),
     *(
@@ -216,7 +277,9 @@ GRAPH = [
 ]
 
 
-@pytest.mark.parametrize("bad", [*ACCOUNTS, *POSTS, *GRAPH], ids=lambda bad: f"{bad.mutation}-{bad.code}-{bad.label}")
+@pytest.mark.parametrize(
+    "bad", [*ACCOUNTS, *PROFILES, *LEAVING, *POSTS, *GRAPH], ids=lambda bad: f"{bad.mutation}-{bad.code}-{bad.label}"
+)
 async def test_bad_input_is_a_typed_error_and_appends_nothing(world: World, bad: Bad) -> None:
     before = await world.heads()
     person: Person = getattr(world, bad.who)
@@ -237,6 +300,14 @@ FINE: dict[str, Given] = {
     "signIn": on("handleOrEmail", "ann", password=PASSWORD),
     "refreshSession": on("refreshToken", "token"),
     "signOut": lambda _: {},
+    "changeHandle": on("handle", "eve_too"),
+    "updateProfile": on("displayName", "Eve"),
+    "deactivateAccount": lambda _: {},
+    "reactivateAccount": lambda _: {},
+    "changePassword": on("currentPassword", PASSWORD, newPassword="a new password"),
+    "deleteAccount": on("password", PASSWORD),
+    "revokeSession": on("sessionId", f"s_{UNKNOWN}"),
+    "revokeOtherSessions": lambda _: {},
     "createPost": posting(),
     "editPost": on_post("post", text="Fine"),
     "deletePost": on_post("post"),
@@ -261,13 +332,20 @@ async def test_a_guest_is_asked_to_sign_in(world: World, mutation: str) -> None:
 
 MALFORMED = ("unknown field", "list", "no input")
 OF_A_FIELD = ("missing", "null", "number", "object")
+NOTHING_ASKED = ("signOut", "deactivateAccount", "reactivateAccount", "revokeOtherSessions")
+NOTHING_REQUIRED = ("updateProfile",)
 
 
 @pytest.mark.parametrize(
     ("mutation", "wrong"),
     [
         *((mutation, wrong) for mutation in FINE for wrong in MALFORMED),
-        *((mutation, wrong) for mutation in FINE if mutation != "signOut" for wrong in OF_A_FIELD),
+        *(
+            (mutation, wrong)
+            for mutation in FINE
+            if mutation not in NOTHING_ASKED
+            for wrong in (OF_A_FIELD if mutation not in NOTHING_REQUIRED else ("number", "object"))
+        ),
     ],
 )
 async def test_malformed_input_is_never_run(world: World, mutation: str, wrong: str) -> None:

@@ -22,13 +22,13 @@ BUILT: GraphQLSchema = schema._schema
 
 NAMES = {
     "Query": "viewer user post node nodes hashtagFeed trends handleAvailable instance rateLimit commandStatus projectionStatus",
-    "Mutation": "registerAccount signIn refreshSession signOut createPost editPost deletePost likePost unlikePost repost undoRepost followUser unfollowUser removeFollower acceptFollow rejectFollow blockUser unblockUser muteUser unmuteUser",
+    "Mutation": "registerAccount signIn refreshSession signOut revokeSession changePassword updateProfile changeHandle deactivateAccount reactivateAccount deleteAccount createPost editPost deletePost likePost unlikePost repost undoRepost followUser unfollowUser removeFollower acceptFollow rejectFollow blockUser unblockUser muteUser unmuteUser",
     "Subscription": "homeFeed",
-    "Viewer": "user homeFeed blocks mutes followRequests",
+    "Viewer": "user homeFeed sessions blocks mutes followRequests",
     "Post": "id author text facets language visibility contentWarning replyTo root createdAt editedAt counts viewer replies",
     "PostCounts": "replies reposts quotes likes bookmarks",
     "PostViewerState": "liked reposted canEdit",
-    "User": "id handle displayName bio counts posts followers following viewer knownFollowers",
+    "User": "id handle displayName bio bioFacets fields avatar banner locked counts posts followers following viewer knownFollowers",
     "UserCounts": "followers following posts",
     "UserViewerState": "following followedBy requested requestedBy blocking blockedBy muting mutedUntil showsReposts notifies",
     "FeedItem": "id post reason sortAt",
