@@ -15,3 +15,8 @@ REQUESTS_IN_WORK = Gauge("tidings_http_requests_in_work", "HTTP requests being a
 SOCKETS = Gauge("tidings_sockets", "Open WebSocket connections.")
 SUBSCRIPTIONS = Gauge("tidings_subscriptions", "Subscriptions being served.")
 DELIVERIES = Counter("tidings_deliveries_total", "Results sent to subscriptions.")
+FORWARDED = Counter(
+    "tidings_forwarded_commands_total", "Commands sent to the process that holds their shard.", ["outcome"]
+)
+FORWARDED_IN = Counter("tidings_commands_of_others_total", "Commands run for other processes.")
+HELD_SHARDS = Gauge("tidings_held_shards", "Shards whose commands other processes send to this one.")

@@ -61,8 +61,14 @@ class Server(uvicorn.Server):
 
 
 def bind(settings: Settings) -> socket.socket:
-    """A socket bound to HOST and PORT, which takes no connections before the server runs; raises PortError, which says what to do."""
-    family, kind, protocol, _, address = _resolve(settings)
+    """A socket bound to HOST and PORT; see :func:`bound`."""
+    return bound(settings.host, settings.port, ("HOST", "PORT"))
+
+
+def bound(host: str, port: int, variables: tuple[str, str]) -> socket.socket:
+    """A socket bound to ``host`` and ``port``, which takes no connections before its server runs; raises PortError, which says what to do about which
+    of the two variables."""
+    family, kind, protocol, _, address = _resolve(host, port, variables[0])
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -70,20 +76,19 @@ def bind(settings: Settings) -> socket.socket:
     except OSError as error:
         sock.close()
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
-        raise PortError(
-            f"{settings.host} port {settings.port} {reason}. Choose another with PORT=8001 (or --port 8001)."
-        ) from error
+        option = " (or --port 8001)" if variables[1] == "PORT" else ""
+        raise PortError(f"{host} port {port} {reason}. Choose another with {variables[1]}=8001{option}.") from error
     sock.setblocking(False)
     return sock
 
 
 def _resolve(
-    settings: Settings,
+    host: str, port: int, variable: str
 ) -> tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]:
     try:
-        return socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise PortError(f"HOST {settings.host!r} is no address of this machine ({error}).") from error
+        raise PortError(f"{variable} {host!r} is no address of this machine ({error}).") from error
 
 
 def url_of(sock: socket.socket) -> str:

@@ -55,6 +55,18 @@ class Settings(BaseSettings):
         1, ge=1, le=9, description="Copies that `tidings migrate` has Cassandra keep; 3 where no event may be lost."
     )
 
+    internal_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which `tidings serve` takes commands from other processes of the same log, so that each shard has one appender; 0 takes a free one. Default: none does. Without effect on SQLite.",
+    )
+    internal_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address of INTERNAL_PORT, by which the others reach this process; 0.0.0.0 stands for the machine's own name. Let no client reach it.",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log lines that are written."
     )

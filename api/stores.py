@@ -5,6 +5,9 @@ Adapters are imported where they are chosen: an embedded server loads no driver,
 
 # ruff: noqa: PLC0415 (see above)
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, TypedDict
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ from api.settings import Settings, SettingsError, sqlite_path, without_password
 from domain import deciders
 from domain.errors import LogError, UnavailableError
 from domain.ids import Namer
+from domain.log.affinity import Appointments
 from domain.log.archive import Archive
 from domain.log.port import EventLog, LogIdentity
 from domain.log.verifying import Verifier
@@ -47,6 +51,15 @@ async def open_log(settings: Settings, secrets: Secrets) -> EventLog:
         return await _open_cassandra_log(settings, secrets)
     except (UnavailableError, LogError, OSError) as error:
         raise StoreError("LOG_URL", address, error) from error
+
+
+async def open_appointments(settings: Settings, log: EventLog) -> tuple[Appointments, Callable[[int], bool]] | None:
+    """The leases on the log's shards, and whether this process could append to a shard; None on SQLite, where one process writes at a time."""
+    if settings.log_address.startswith("sqlite:"):
+        return None
+    from domain.log.cassandra import CassandraLog
+
+    return (await log.appointments(), log.appends) if isinstance(log, CassandraLog) else None
 
 
 async def open_archive(settings: Settings, secrets: Secrets) -> Archive:
@@ -117,6 +130,19 @@ async def open_documents(settings: Settings) -> Documents:
         return await open_mongo_documents(address)
     except (UnavailableError, OSError) as error:
         raise StoreError("DOCUMENTS_URL", address, error) from error
+
+
+@asynccontextmanager
+async def open_scratch_documents(path: Path) -> AsyncIterator[Documents]:
+    """An empty store in a new file, prepared: for documents that are compared and thrown away."""
+    from projections.documents.sqlite import open_sqlite_documents
+
+    documents = await open_sqlite_documents(path)
+    try:
+        await documents.prepare(COLLECTIONS_OF_ALL)
+        yield documents
+    finally:
+        await documents.close()
 
 
 async def migrate(settings: Settings, secrets: Secrets) -> None:

@@ -19,7 +19,14 @@ MASTER_KEY = bytes(range(32))
 FINGERPRINT = "fingerprint of the server key"
 
 
-_TABLES = ("{0}.event_log", "{0}.events_by_stream", "{0}.log_meta", "{0}.snapshots", "{0}_keys.subject_keys")
+_TABLES = (
+    "{0}.event_log",
+    "{0}.events_by_stream",
+    "{0}.log_meta",
+    "{0}.log_appenders",
+    "{0}.snapshots",
+    "{0}_keys.subject_keys",
+)
 
 
 @dataclass

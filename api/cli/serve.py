@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from api.affinity.taking_part import taking_part
 from api.app import create_app
 from api.cli.running import begin, console, run
 from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
@@ -14,7 +15,7 @@ from api.playground import Prefill
 from api.server import Server, bind, url_of
 from api.services import open_services
 from api.settings import Settings
-from api.workers import running_workers
+from api.workers import ALONE, running_workers
 from projections.families import ALL
 from projections.runtime.versions import adopt
 
@@ -41,8 +42,9 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
         services = await stack.enter_async_context(open_services(settings))
         await adopt(services.log, services.documents, ALL)
         await stack.enter_async_context(services.editions.watched())
+        services = await stack.enter_async_context(taking_part(services, listens=True))
         if settings.runs_workers:
-            services = await stack.enter_async_context(running_workers(services))
+            services = await stack.enter_async_context(running_workers(services, ALONE if settings.embedded else None))
         prefill = None
         if demo:
             await load_demo(services, Sizes())

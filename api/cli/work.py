@@ -1,5 +1,6 @@
 """``tidings work``: folds and reactors, in as many processes as wanted."""
 
+from api.affinity.taking_part import taking_part
 from api.cli.running import begin, console, run, stopping
 from api.services import open_services
 from api.settings import Settings
@@ -13,6 +14,10 @@ def work() -> None:
 
 async def _work(settings: Settings) -> None:
     with stopping() as stop:
-        async with open_services(settings) as services, running_workers(services):
+        async with (
+            open_services(settings) as services,
+            taking_part(services, listens=False) as served,
+            running_workers(served),
+        ):
             console.print("Working. Ctrl-C stops it.")
             await stop.wait()

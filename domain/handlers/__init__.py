@@ -4,17 +4,30 @@ Every handler is ``async (log, command, context) -> Result`` and raises Refusal 
 was sent, OutcomeUnknownError where it may have been applied.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from domain import commands
 from domain.commands import Command
 from domain.context import Context
-from domain.handlers import accounts, blocking, claims, graph, leaving, pinning, posts, profiles, reactions, sessions
+from domain.handlers import (
+    accounts,
+    blocking,
+    claims,
+    graph,
+    leaving,
+    pinning,
+    posts,
+    profiles,
+    reactions,
+    reading,
+    sessions,
+)
+from domain.handlers.forwarding import Forwarding, Handler
 from domain.handlers.result import Result
 from domain.log.port import EventLog
 
-HANDLERS: Final[Mapping[type[Command], Callable[[EventLog, Any, Context], Awaitable[Result]]]] = {
+HANDLERS: Final[Mapping[type[Command], Handler]] = {
     commands.RegisterAccount: accounts.register_account,
     commands.OpenSession: sessions.open_session,
     commands.RefreshSession: sessions.refresh_session,
@@ -42,6 +55,7 @@ HANDLERS: Final[Mapping[type[Command], Callable[[EventLog, Any, Context], Awaita
     commands.UnlikePost: reactions.unlike_post,
     commands.Repost: reactions.repost,
     commands.UndoRepost: reactions.undo_repost,
+    commands.MarkNotificationsRead: reading.mark_notifications_read,
     commands.BookmarkPost: reactions.bookmark_post,
     commands.UnbookmarkPost: reactions.unbookmark_post,
     commands.FollowUser: graph.follow_user,
@@ -60,7 +74,10 @@ HANDLERS: Final[Mapping[type[Command], Callable[[EventLog, Any, Context], Awaita
 
 async def handle(log: EventLog, command: Command, context: Context) -> Result:
     """The one handler of the command's type."""
-    return await HANDLERS[type(command)](log, command, context)
+    handler = HANDLERS[type(command)]
+    if isinstance(log, Forwarding):
+        return await log.run(handler, command, context)
+    return await handler(log, command, context)
 
 
 __all__ = ["HANDLERS", "Result", "handle"]

@@ -13,6 +13,7 @@ from domain.errors import UnavailableError
 from domain.ids import Entropy
 from domain.log.batching import Aggregates
 from domain.log.cassandra.appender import Appender
+from domain.log.cassandra.appointments import CassandraAppointments, open_appointments
 from domain.log.cassandra.clock import open_clock_guard
 from domain.log.cassandra.copier import Copier
 from domain.log.cassandra.dispatch import PATIENCE, QUEUE, Dispatcher
@@ -115,7 +116,7 @@ async def open_cassandra_log(
         *(keeper.run() for keeper in keepers),
         *(appender.run() for appender in appenders),
     ]
-    return CassandraLog(bridge, meta, shards, appenders, copiers, dispatcher, reader, ring, background)
+    return CassandraLog(bridge, keyspace, meta, shards, appenders, copiers, dispatcher, reader, ring, background)
 
 
 async def _heads_before(meta: Meta, table: LogTable, progress: Progress) -> Mapping[int, int]:
@@ -136,6 +137,7 @@ class CassandraLog:
     def __init__(
         self,
         bridge: Bridge,
+        keyspace: str,
         meta: Meta,
         shards: Sequence[Shard],
         appenders: Sequence[Appender],
@@ -146,6 +148,7 @@ class CassandraLog:
         background: Sequence[Coroutine[object, object, None]],
     ) -> None:
         self._bridge = bridge
+        self._keyspace = keyspace
         self._identity = meta.identity
         self.shards = shards
         self._appenders = appenders
@@ -195,6 +198,14 @@ class CassandraLog:
     async def indexed(self) -> None:
         """Returns when all that this process has appended so far is in the index."""
         await asyncio.gather(*(copier.idle() for copier in self._copiers))
+
+    def appends(self, shard: int) -> bool:
+        """Whether this process could append to the shard now."""
+        return not self._closing and self._appenders[shard].obstacle() is None
+
+    async def appointments(self) -> CassandraAppointments:
+        """The leases of the generation that is written, over this log's session."""
+        return await open_appointments(self._bridge, self._keyspace, self._identity.generation)
 
     def _require_open(self) -> None:
         if self._closing:

@@ -70,6 +70,11 @@ def _ddl(keyspace: str, data_centre: str, replication_factor: int) -> Iterator[s
         " server_key_fingerprint text STATIC, data_centre text STATIC, shards int, segment_size int,"
         " watermark bigint, owner text, PRIMARY KEY ((name), generation)) WITH gc_grace_seconds = 10800"
     )
+    # Leases that a process renews every second or so: they need no repair, and soon leave nothing behind.
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {keyspace}.log_appenders (generation int, place text, process text, address text,"
+        " PRIMARY KEY ((generation), place)) WITH gc_grace_seconds = 600"
+    )
     yield (
         f"CREATE TABLE IF NOT EXISTS {keyspace}.snapshots (stream text PRIMARY KEY, body blob)"
         f" WITH default_time_to_live = {LIFE_DAYS * 86_400}"
