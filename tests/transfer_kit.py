@@ -12,6 +12,8 @@ import pytest
 from api.transfer.exporting import export_log, fresh
 from api.transfer.importing import Imported, import_log
 from domain.log.archive import Archive
+from domain.log.batching import Aggregates as Folding
+from domain.log.cassandra import open_cassandra_log
 from domain.log.cassandra.archive import open_cassandra_archive
 from domain.log.port import EventLog
 from domain.log.sealing import MasterKeys
@@ -26,16 +28,21 @@ MASTER = MasterKeys(MASTER_KEY)
 CLUSTER = pytest.param("cassandra", marks=pytest.mark.cluster)
 
 
+TESTS: Folding = Aggregates()
+
+
 class Home(Protocol):
     """A place for one log."""
 
-    async def log(self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = ()) -> EventLog: ...
+    async def log(
+        self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = (), aggregates: Folding = TESTS
+    ) -> EventLog: ...
 
     async def archive(self) -> Archive: ...
 
 
 NewHome = Callable[..., Coroutine[Any, Any, Home]]
-"""Makes a home of an adapter ("sqlite", "cassandra") and a number of shards."""
+"""Makes a home of an adapter ("sqlite", "cassandra"), a number of shards and a size of segments."""
 
 
 @dataclass
@@ -45,13 +52,15 @@ class SqliteHome:
     segment_size: int = 64
     opened: list[EventLog | Archive] = field(default_factory=list)
 
-    async def log(self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = ()) -> EventLog:
+    async def log(
+        self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = (), aggregates: Folding = TESTS
+    ) -> EventLog:
         log = await open_sqlite_log(
             self.path,
             master_key=master_key,
             retired_master_keys=retired,
             server_key_fingerprint=FINGERPRINT,
-            aggregates=Aggregates(),
+            aggregates=aggregates,
             shards=self.shards,
             segment_size=self.segment_size,
         )
@@ -71,8 +80,18 @@ class CassandraHome:
     store: Store
     opened: list[EventLog | Archive] = field(default_factory=list)
 
-    async def log(self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = ()) -> EventLog:
-        log = await self.store.open(master_key=master_key, retired_master_keys=retired)
+    async def log(
+        self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = (), aggregates: Folding = TESTS
+    ) -> EventLog:
+        log = await open_cassandra_log(
+            [self.store.host],
+            self.store.port,
+            self.store.keyspace,
+            master_key=master_key,
+            retired_master_keys=retired,
+            server_key_fingerprint=FINGERPRINT,
+            aggregates=aggregates,
+        )
         self.opened.append(log)
         return log
 
