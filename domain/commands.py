@@ -145,6 +145,12 @@ class UndoRepost(Command, frozen=True, kw_only=True):
     post: str
 
 
+class MarkNotificationsRead(Command, frozen=True, kw_only=True):
+    """``up_to`` in microseconds, None: all that there are by now."""
+
+    up_to: int | None = None
+
+
 class FollowUser(Command, frozen=True, kw_only=True):
     """None leaves an option of a standing follow as it is."""
 

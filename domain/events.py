@@ -299,7 +299,7 @@ class PostCreated(Event, frozen=True, kw_only=True):
 @event("post.edited")
 class PostEdited(Event, frozen=True, kw_only=True):
     """Carries the whole new content, and what it replaces: ``private.before`` with ``before_facets``, written at ``before_at``. ``sort_at`` is the post's
-    own; ``tags_removed`` are those it no longer has."""
+    own; ``tags_removed`` are those it no longer has, ``mentions_added`` those it had not before."""
 
     post: str
     author: str
@@ -311,6 +311,7 @@ class PostEdited(Event, frozen=True, kw_only=True):
     mentions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
+    mentions_added: tuple[str, ...] = ()
     media: int = 0
     before_at: int = 0
     before_facets: tuple[Facet, ...] = ()
@@ -486,6 +487,14 @@ class AccountMuted(Event, frozen=True, kw_only=True):
 class AccountUnmuted(Event, frozen=True, kw_only=True):
     actor: str
     target: str
+
+
+@event("marker.notifications_read")
+class NotificationsRead(Event, frozen=True, kw_only=True):
+    """All notifications up to ``up_to`` (microseconds) have been seen."""
+
+    account: str
+    up_to: int
 
 
 @event("log.segment_padded")

@@ -113,6 +113,11 @@ def pins_stream(author: str) -> str:
     return f"pins-{author}"
 
 
+def marker_stream(account: str) -> str:
+    """How far an account has read what it was told."""
+    return f"marker-{account}"
+
+
 def follow_stream(follower: str, followee: str) -> str:
     """Filed under the *followee*: every follow of X is in X's shard."""
     return f"follow-{follower}-{followee}"

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from domain.deciders import account, block, bookmark, claim, follow, mute, pins, post, reaction, repost, session
+from domain.deciders import account, block, bookmark, claim, follow, marker, mute, pins, post, reaction, repost, session
 from domain.envelope import Recorded
 from domain.ids import category_of
 
@@ -32,6 +32,7 @@ REGISTRY: Final[Mapping[str, Aggregate]] = {
     "reaction": Aggregate(reaction.Reaction(), reaction.evolve),
     "repost": Aggregate(repost.Repost(), repost.evolve),
     "bookmark": Aggregate(bookmark.Bookmark(), bookmark.evolve),
+    "marker": Aggregate(marker.Marker(), marker.evolve),
     "pins": Aggregate(pins.Pins(), pins.evolve),
     "follow": Aggregate(follow.Follow(), follow.evolve),
     "block": Aggregate(block.Block(), block.evolve),
@@ -73,6 +74,7 @@ __all__ = [
     "evolve",
     "follow",
     "initial",
+    "marker",
     "mute",
     "pins",
     "post",

@@ -139,6 +139,7 @@ def edit(state: Post, actor: str, edited: PostEdited, most: int) -> tuple[PostEd
             sort_at=state.sort_at,
             revision=state.revision + 1,
             tags_removed=tuple(tag for tag in state.tags if tag not in edited.tags),
+            mentions_added=tuple(person for person in edited.mentions if person not in state.mentions),
         ),
     )
 

@@ -1,0 +1,310 @@
+"""Notifications: what others did that concerns somebody, folded from events, and read back in groups with as many of their people as are shown.
+
+Two kinds are told to many: a post to those who asked to be told of its author's, and an edit to those who answered, quoted or reposted the post. The second
+joins two shards: an edit writes itself down, then reads who took part; who takes part writes that down, then reads the edits. Whoever is second sees the
+other, and both make the same note: of an edit after the earliest part that somebody took.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from domain.envelope import Recorded
+from domain.events import (
+    Followed,
+    FollowRequestAccepted,
+    FollowRequested,
+    FollowRequestRejected,
+    FollowRequestWithdrawn,
+    NotificationsRead,
+    PostCreated,
+    PostEdited,
+    PostLiked,
+    PostReposted,
+    PostUnliked,
+    RepostUndone,
+    Unfollowed,
+)
+from projections.documents.port import After, Change, Collection, Document, Documents, Fidelity, Index, Row, Shape
+from projections.documents.rules import PREFIXES, steps
+from projections.feeds import follow_id
+from projections.folding import Alter, Deferred, Family, Operation, on
+from projections.home import DIRECT
+from projections.notes import GROUPS, NOTES, Note, NotificationType, taken_back, told
+
+MARKERS: Final = Collection("notifications", "markers", Shape.STATE, Fidelity.EXACT)
+SUBSCRIBERS: Final = Collection(
+    "notifications", "subscribers", Shape.STATE, Fidelity.EXACT, (Index("by_followee", ("followee",), "follower"),)
+)
+PARTS: Final = Collection(
+    "notifications", "parts", Shape.STATE, Fidelity.EXACT, (Index("by_post", ("post",), "person"),)
+)
+EDITS: Final = Collection("notifications", "edits", Shape.STATE, Fidelity.EXACT, (Index("by_post", ("post",), "at"),))
+
+STEP: Final = 1_000
+"""People or edits of one find, and rows of one write."""
+
+T = NotificationType
+
+
+class _Edit(msgspec.Struct, frozen=True):
+    post: str
+    author: str
+    revision: int
+    at: int
+    position: int
+
+    def note(self, recipient: str) -> Note:
+        return Note(
+            type=T.POST_EDITED,
+            recipient=recipient,
+            actor=self.author,
+            at=self.at,
+            subject=self.post,
+            part=str(self.revision),
+        )
+
+
+def _mentioned(recorded: Recorded, event: PostCreated) -> Iterable[Note]:
+    """One note a person: an answer is one and not also a mention."""
+    at, done = recorded.recorded_at, set[str]()
+    concerned = (
+        (T.REPLY, event.reply_to_author),
+        (T.QUOTE, event.quote_author),
+        *((T.MENTION, one) for one in event.mentions),
+    )
+    for kind, person in concerned:
+        if person is not None and person not in done:
+            done.add(person)
+            yield Note(type=kind, recipient=person, actor=event.author, at=at, subject=event.post)
+
+
+def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
+    for note in _mentioned(recorded, event):
+        yield from told(note)
+    for post in _parts(event):
+        yield _took_part(post, event.author, recorded.recorded_at)
+    yield Deferred(_settle)
+
+
+def _parts(event: PostCreated | PostReposted) -> Iterable[str]:
+    """The posts that somebody takes part in by this."""
+    if isinstance(event, PostReposted):
+        return (event.post,)
+    return tuple(post for post in (event.reply_to, event.quote) if post is not None)
+
+
+def _took_part(post: str, person: str, at: int) -> Alter:
+    # Several shards may write it, all the same but for the time, of which the earliest stands.
+    return Alter(PARTS, f"{post}:{person}", Change(set={"post": post, "person": person}, min={"since": at}))
+
+
+def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
+    at = recorded.recorded_at
+    for person in event.mentions_added:
+        yield from told(Note(type=T.MENTION, recipient=person, actor=event.author, at=at, subject=event.post))
+    edit = _Edit(event.post, event.author, event.revision, at, recorded.sequence)
+    yield Alter(EDITS, f"{event.post}:{event.revision}", Change(set=msgspec.to_builtins(edit)))
+    yield Deferred(_settle)
+
+
+def _like(recorded: Recorded, event: PostLiked | PostUnliked) -> Note:
+    return Note(type=T.LIKE, recipient=event.author, actor=event.actor, at=recorded.recorded_at, subject=event.post)
+
+
+def _liked(recorded: Recorded, event: PostLiked) -> Iterable[Operation]:
+    return told(_like(recorded, event))
+
+
+def _unliked(recorded: Recorded, event: PostUnliked) -> Iterable[Operation]:
+    return taken_back(_like(recorded, event))
+
+
+def _repost(recorded: Recorded, event: PostReposted | RepostUndone) -> Note:
+    return Note(type=T.REPOST, recipient=event.author, actor=event.actor, at=recorded.recorded_at, subject=event.post)
+
+
+def _reposted(recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
+    yield from told(_repost(recorded, event))
+    yield _took_part(event.post, event.actor, recorded.recorded_at)
+    yield Deferred(_settle)
+
+
+def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operation]:
+    return taken_back(_repost(recorded, event))
+
+
+def _follow(recorded: Recorded, follower: str, followee: str, kind: NotificationType = T.FOLLOW) -> Note:
+    return Note(type=kind, recipient=followee, actor=follower, at=recorded.recorded_at)
+
+
+def _followed(recorded: Recorded, event: Followed) -> Iterable[Operation]:
+    if not event.renewed:
+        yield from told(_follow(recorded, event.follower, event.followee))
+    id_ = follow_id(event.follower, event.followee)
+    asks: Document = {"followee": event.followee, "follower": event.follower}
+    yield Alter(SUBSCRIBERS, id_, Change(set=asks) if event.notify else _NO_SUBSCRIBER)
+
+
+_NO_SUBSCRIBER: Final = Change(unset=("followee", "follower"))
+
+
+def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
+    yield from taken_back(_follow(recorded, event.follower, event.followee))
+    yield Alter(SUBSCRIBERS, follow_id(event.follower, event.followee), _NO_SUBSCRIBER)
+
+
+def _requested(recorded: Recorded, event: FollowRequested) -> Iterable[Operation]:
+    return () if event.renewed else told(_follow(recorded, event.follower, event.followee, T.FOLLOW_REQUEST))
+
+
+def _request_ended(
+    recorded: Recorded, event: FollowRequestAccepted | FollowRequestRejected | FollowRequestWithdrawn
+) -> Iterable[Operation]:
+    yield from taken_back(_follow(recorded, event.follower, event.followee, T.FOLLOW_REQUEST))
+    if isinstance(event, FollowRequestAccepted):
+        at = recorded.recorded_at
+        yield from told(Note(type=T.FOLLOW_ACCEPTED, recipient=event.follower, actor=event.followee, at=at))
+
+
+def _read(_: Recorded, event: NotificationsRead) -> Iterable[Operation]:
+    yield Alter(MARKERS, event.account, Change(set={"upTo": event.up_to}))
+
+
+async def _settle(documents: Documents, events: Sequence[Recorded]) -> None:
+    """What is told to many, and what joins two shards."""
+    posts: list[tuple[Recorded, PostCreated]] = []
+    edits: list[_Edit] = []
+    parts: list[tuple[str, str, int]] = []
+    for recorded in events:
+        match recorded.event:
+            case PostCreated() as event:
+                parts += [(post, event.author, recorded.recorded_at) for post in _parts(event)]
+                if event.visibility != DIRECT and event.reply_to_author in (None, event.author):
+                    posts.append((recorded, event))
+            case PostReposted() as event:
+                parts += [(post, event.actor, recorded.recorded_at) for post in _parts(event)]
+            case PostEdited() as event:
+                edit = _Edit(event.post, event.author, event.revision, recorded.recorded_at, recorded.sequence)
+                edits.append(edit)
+    await _tell_subscribers(documents, posts)
+    await _tell_of_edits(documents, edits)
+    await _tell_latecomers(documents, parts)
+
+
+async def _tell_subscribers(documents: Documents, posts: Sequence[tuple[Recorded, PostCreated]]) -> None:
+    """Those who asked to be told of an author's posts. Who is one is the business of the author's own shard."""
+    by_author: defaultdict[str, list[tuple[Recorded, PostCreated]]] = defaultdict(list)
+    for recorded, event in posts:
+        by_author[event.author].append((recorded, event))
+    for authors in steps(list(by_author), PREFIXES):
+        found = await documents.page_many(SUBSCRIBERS, "by_followee", [[author] for author in authors], limit=STEP)
+        if len(found) < STEP:
+            await _put(documents, _of_posts(by_author, [row.fields for row in found]))
+            continue
+        for author in authors:
+            await _tell_all(documents, author, by_author)
+
+
+async def _tell_all(
+    documents: Documents, author: str, by_author: Mapping[str, Sequence[tuple[Recorded, PostCreated]]]
+) -> None:
+    after: After | None = None
+    while True:
+        found = await documents.page(SUBSCRIBERS, "by_followee", [author], after=after, limit=STEP)
+        await _put(documents, _of_posts(by_author, [row.fields for row in found]))
+        if len(found) < STEP:
+            return
+        after = After(str(found[-1].sort), found[-1].id)
+
+
+def _of_posts(
+    by_author: Mapping[str, Sequence[tuple[Recorded, PostCreated]]], subscribers: Sequence[Document]
+) -> Iterable[tuple[int, Note]]:
+    for subscriber in subscribers:
+        for recorded, event in by_author[str(subscriber["followee"])]:
+            recipient = str(subscriber["follower"])
+            # Who is mentioned is told so already.
+            if recipient not in (*event.mentions, event.quote_author):
+                note = Note(
+                    type=T.POST,
+                    recipient=recipient,
+                    actor=event.author,
+                    at=recorded.recorded_at,
+                    subject=event.post,
+                )
+                yield recorded.sequence, note
+
+
+async def _tell_of_edits(documents: Documents, edits: Sequence[_Edit]) -> None:
+    for edit in edits:
+        after: After | None = None
+        while True:
+            found = await documents.page(PARTS, "by_post", [edit.post], after=after, limit=STEP)
+            people = ((str(row.fields["person"]), row.fields["since"]) for row in found)
+            await _put(documents, _of_edit(edit, people))
+            if len(found) < STEP:
+                break
+            after = After(str(found[-1].sort), found[-1].id)
+
+
+def _of_edit(edit: _Edit, people: Iterable[tuple[str, object]]) -> Iterable[tuple[int, Note]]:
+    for person, since in people:
+        if isinstance(since, int) and since < edit.at and person != edit.author:
+            yield edit.position, edit.note(person)
+
+
+async def _tell_latecomers(documents: Documents, parts: Sequence[tuple[str, str, int]]) -> None:
+    """Those whose part was folded later than an edit that came after it."""
+    people: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    for post, person, since in parts:
+        people[post].append((person, since))
+    for posts in steps(list(people), PREFIXES):
+        for edit in await _edits_of(documents, posts):
+            await _put(documents, _of_edit(edit, people[edit.post]))
+
+
+async def _edits_of(documents: Documents, posts: Sequence[str]) -> Sequence[_Edit]:
+    """All edits of these posts, each of which has no more than a find holds."""
+    found = await documents.page_many(EDITS, "by_post", [[post] for post in posts], limit=STEP)
+    if len(found) < STEP or len(posts) == 1:
+        return [msgspec.convert(row.fields, _Edit) for row in found]
+    half = len(posts) // 2
+    return [*await _edits_of(documents, posts[:half]), *await _edits_of(documents, posts[half:])]
+
+
+async def _put(documents: Documents, notes: Iterable[tuple[int, Note]]) -> None:
+    for some in steps(list(notes), STEP):
+        await documents.put(NOTES, [Row(note.id, position, note.fields()) for position, note in some])
+        await documents.put(GROUPS, list({note.group: note.group_row() for _, note in some}.values()))
+
+
+FAMILY: Final = Family(
+    "notifications",
+    (NOTES, GROUPS, MARKERS, SUBSCRIBERS, PARTS, EDITS),
+    dict(
+        (
+            on(PostCreated, _created),
+            on(PostEdited, _edited),
+            on(PostLiked, _liked),
+            on(PostUnliked, _unliked),
+            on(PostReposted, _reposted),
+            on(RepostUndone, _repost_undone),
+            on(Followed, _followed),
+            on(Unfollowed, _unfollowed),
+            on(FollowRequested, _requested),
+            on(FollowRequestAccepted, _request_ended),
+            on(FollowRequestRejected, _request_ended),
+            on(FollowRequestWithdrawn, _request_ended),
+            on(NotificationsRead, _read),
+        )
+    ),
+)
+
+
+async def get_marker(documents: Documents, account: str) -> int:
+    """Up to when somebody has read what they were told, in microseconds; 0 where they have not. One find."""
+    found = (await documents.get(MARKERS, [account])).get(account, {})
+    return msgspec.convert(found.get("upTo", 0), int)
