@@ -12,7 +12,7 @@ from domain.context import Context
 from domain.handlers import handle
 from projections.families import ALL
 from projections.receipts import sweep_receipts
-from projections.runtime import Cause, Runtime, Sweeper, Tuning
+from projections.runtime import Cause, Runtime, Sweeper
 from projections.runtime.cascades import REACTORS
 from projections.signals import SWEEP_STEP, sweep_signals
 from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots, sweep_uses
@@ -21,14 +21,14 @@ MINUTE: Final = 60.0
 MOST_STEPS: Final = 200
 """Of one sweep: 200,000 rows a shard and minute are more than a shard takes in."""
 ALONE: Final = "embedded"
-"""The one holder of an embedded server's leases: after a crash its restart renews them and need not wait for them to run out."""
-ALONE_TTL: Final = 30.0
+"""The holder of an embedded server's leases: after a crash its restart renews them and need not wait for them to run out."""
 
 
 @asynccontextmanager
-async def running_workers(services: Services) -> AsyncIterator[Services]:
-    """Services whose ``runtime`` folds and reacts until the end. Raises CheckpointError where documents and log do not belong together."""
-    runtime = build_runtime(services)
+async def running_workers(services: Services, holder: str | None = None) -> AsyncIterator[Services]:
+    """Services whose ``runtime`` folds and reacts until the end. Raises CheckpointError where documents and log do not belong together. ``holder`` is a name
+    that no other process has; None makes one."""
+    runtime = build_runtime(services, holder)
     await runtime.start()
     try:
         yield dataclasses.replace(services, runtime=runtime)
@@ -36,7 +36,7 @@ async def running_workers(services: Services) -> AsyncIterator[Services]:
         await runtime.stop()
 
 
-def build_runtime(services: Services) -> Runtime:
+def build_runtime(services: Services, holder: str | None = None) -> Runtime:
     async def perform(command: Command, cause: Cause) -> object:
         context = Context(
             namer=services.namer,
@@ -50,7 +50,6 @@ def build_runtime(services: Services) -> Runtime:
         )
         return await handle(services.log, command, context)
 
-    alone = services.settings.embedded
     return Runtime(
         services.log,
         services.documents,
@@ -58,8 +57,7 @@ def build_runtime(services: Services) -> Runtime:
         policies=REACTORS,
         perform=perform,
         sweepers=_sweepers(services),
-        holder=ALONE if alone else None,
-        tuning=Tuning(ttl=ALONE_TTL) if alone else Tuning(),
+        holder=holder,
         clock=services.now,
     )
 

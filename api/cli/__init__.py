@@ -7,12 +7,27 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli import doctor, events, log, migrate, schema, secrets, seed, serve, status, work
+from api.cli import (
+    dead_letters,
+    doctor,
+    events,
+    log,
+    migrate,
+    rebuild,
+    schema,
+    secrets,
+    seed,
+    serve,
+    status,
+    verify,
+    work,
+)
 from api.server import PortError
 from api.settings import SettingsError
 from api.stores import StoreError
 from domain.errors import LogError, Refusal, UnavailableError
-from projections.runtime import CheckpointError
+from projections.runtime import CheckpointError, HaltedError
+from projections.runtime.versions import RebuildError
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
     SettingsError: 2,
@@ -22,6 +37,8 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     PortError: 4,
     LogError: 1,
     Refusal: 1,
+    RebuildError: 1,
+    HaltedError: 1,
     FileNotFoundError: 1,
 }
 INTERRUPTED: Final = 130
@@ -37,11 +54,14 @@ app.command()(work.work)
 app.command()(migrate.migrate)
 app.command()(schema.schema)
 app.command()(status.status)
+app.command()(rebuild.rebuild)
+app.command()(verify.verify)
 app.command()(doctor.doctor)
 app.command()(seed.seed)
 app.add_typer(secrets.secrets)
 app.add_typer(events.events)
 app.add_typer(log.log)
+app.add_typer(dead_letters.dead_letters_app)
 
 
 def main() -> None:

@@ -104,7 +104,27 @@ class AccountState(Enum):
 @strawberry.enum(description="Whether a projection goes on.")
 class ProjectionState(Enum):
     LIVE = enum_value("LIVE", description="It takes in all events.")
+    BUILDING = enum_value(
+        "BUILDING",
+        description="It is being filled for the first time; until that is done, its queries answer UNAVAILABLE.",
+    )
     DEGRADED = enum_value(
         "DEGRADED", description="It goes on, without the streams of some events that it could not take in."
     )
     HALTED = enum_value("HALTED", description="It stands before an event, in some shard at least.")
+
+
+@strawberry.enum(description="What others did that concerns the viewer.")
+class NotificationType(Enum):
+    MENTION = enum_value("MENTION", description="Mentioned the viewer.")
+    REPLY = enum_value("REPLY", description="Answered the viewer's post.")
+    QUOTE = enum_value("QUOTE", description="Quoted the viewer's post.")
+    REPOST = enum_value("REPOST", description="Reposted the viewer's post.")
+    LIKE = enum_value("LIKE", description="Liked the viewer's post.")
+    FOLLOW = enum_value("FOLLOW", description="Followed the viewer.")
+    FOLLOW_REQUEST = enum_value("FOLLOW_REQUEST", description="Asked to follow the viewer.")
+    FOLLOW_ACCEPTED = enum_value("FOLLOW_ACCEPTED", description="Let the viewer follow, who had asked.")
+    POST = enum_value("POST", description="Posted, and the viewer follows them with `notify`.")
+    POST_EDITED = enum_value(
+        "POST_EDITED", description="Edited a post that the viewer had answered, quoted or reposted."
+    )

@@ -20,7 +20,7 @@ from projections.runtime.reactors import reactor_name
 _FAMILIES: Final = tuple(family.name for family in ALL)
 _NAMES: Final = (*_FAMILIES, *(reactor_name(policy) for policy in REACTORS))
 # The worse, the later.
-_STATES: Final = (State.LIVE, State.DEGRADED, State.HALTED)
+_STATES: Final = (State.LIVE, State.BUILDING, State.DEGRADED, State.HALTED)
 
 
 @strawberry.type(description="How far a projection has come, over all shards of the log.")

@@ -102,13 +102,13 @@ class Parking:
 
     async def load(self) -> None:
         """What is parked, after the skips that were recorded have let go of their streams."""
-        await self._load_parked()
+        await self.load_parked()
         recorded = await read_skips(self._documents, self.family, self.shard)
         settled = [await self._settle(skip) for skip in recorded]
         self._skips = by_stream(settled)
         if recorded:
             self._since.clear()
-            await self._load_parked()
+            await self.load_parked()
 
     async def load_skips(self) -> None:
         """The skips alone: for whoever parks nothing."""
@@ -129,7 +129,8 @@ class Parking:
                 pass
         return skip
 
-    async def _load_parked(self) -> None:
+    async def load_parked(self) -> None:
+        """What is parked, and no skips."""
         after: After | None = None
         while len(self) <= PARKED_LIMIT:
             page = await self._documents.page(

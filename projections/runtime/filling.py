@@ -58,20 +58,28 @@ class Strict(Parking):
 
     async def park(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
-            at = letter.recorded
-            raise HaltedError(
-                f"{self.family} cannot take {at.event.name} at position {at.position} of shard {at.shard} "
-                f"(sequence {at.sequence}): {letter.error}"
-            )
+            raise refused(self.family, letter)
+
+
+def refused(family: str, letter: Letter) -> HaltedError:
+    at = letter.recorded
+    return HaltedError(
+        f"{family} cannot take {at.event.name} at position {at.position} of shard {at.shard} "
+        f"(sequence {at.sequence}): {letter.error}"
+    )
 
 
 class AsParked(Parking):
     """A replay of a family as it stands: without what it has parked. ``documents`` are the live ones, and nothing is written to them."""
 
+    async def load(self) -> None:
+        await self.load_parked()
+        await self.load_skips()
+
     async def park(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
             if letter.stage is not Stage.PARKED:
-                await Strict.park(self, [letter])  # type: ignore[arg-type]
+                raise refused(self.family, letter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,18 @@ async def projection_status(
             head=heads[shard],
             lag_events=events_between(at, heads[shard]),
             lag_seconds=None if since is None else max(0, now - since) / 1e6,
-            state=State.HALTED if reason else State.DEGRADED if letters[name, shard] else State.LIVE,
+            state=_state(documents, name, reason, letters[name, shard]),
             dead_letters=letters[name, shard],
             reason=reason,
         )
 
     return [status(name, shard, at) for (name, shard), at in places.items()]
+
+
+def _state(documents: Documents, name: str, reason: str, letters: int) -> State:
+    if documents.version(name) == 0:
+        return State.BUILDING
+    return State.HALTED if reason else State.DEGRADED if letters else State.LIVE
 
 
 async def _dead_letters(
@@ -132,7 +138,8 @@ class Stillness:
         now = self._monotonic()
         key = (status.name, status.shard)
         checkpoint, since = self._moved.get(key, (-1, now))
-        if checkpoint != status.checkpoint or status.lag_events == 0:
+        # One that is being filled tells nothing of it here, and nobody reads it yet.
+        if checkpoint != status.checkpoint or status.lag_events == 0 or status.state is State.BUILDING:
             self._moved[key] = status.checkpoint, now
             return ""
         if now - since <= self._patience:

@@ -9,8 +9,8 @@ import structlog
 from domain.errors import UnavailableError
 from projections.documents.port import Documents, FencedError, Lease
 
-TTL: Final = 6.0
-"""Seconds: what a killed worker's shards stand still before another takes them."""
+TTL: Final = 4.0
+"""Seconds: what a killed worker's shards stand still before another takes them, within half a second (sharing.PERIOD)."""
 RENEWALS: Final = 4
 """Renewals in a lease's life; a third of the life must be left to write."""
 

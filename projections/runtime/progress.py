@@ -10,9 +10,10 @@ from projections.runtime.pulse import Pulse
 
 
 class State(StrEnum):
-    """DEGRADED: going on without the streams that it parked. HALTED: not going on."""
+    """DEGRADED: going on without the streams that it parked. HALTED: not going on. BUILDING: being filled for the first time, and not to be read yet."""
 
     LIVE = "live"
+    BUILDING = "building"
     DEGRADED = "degraded"
     HALTED = "halted"
 

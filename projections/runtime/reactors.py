@@ -105,6 +105,8 @@ class Reacting:
         if parking.holds(recorded):
             await parking.park([Letter(recorded, Stage.PARKED)])
             return 0
+        if parking.skips(recorded):
+            return 0
         stage = Stage.FOLD
         sent = 0
         try:

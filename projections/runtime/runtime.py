@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -30,7 +30,7 @@ from projections.runtime.reactors import Cascade, Perform, Reacting, reactor_nam
 from projections.runtime.rebuilding import UNDER_WAY
 from projections.runtime.runner import EVENTS, Consumer, Runner
 from projections.runtime.shards import GRACE, Ending, ShardService
-from projections.runtime.sharing import REST, Roster, Share
+from projections.runtime.sharing import PERIOD, Roster, Share
 from projections.runtime.tail import IDLE, WINDOW, Tail
 from projections.runtime.versions import Versions, adopt, read_versions
 
@@ -101,7 +101,7 @@ class Runtime:
         self._clock = clock
         self._board = Board(monotonic)
         self._slots = Slots(tuning.quick, tuning.slow)
-        self._roster = Roster(documents, self.holder, tuning.ttl, clock)
+        self._roster = Roster(documents, self.holder, tuning.ttl, clock, monotonic)
         self._share = Share(log.identity.shards, self.holder, tuning.ttl, monotonic())
         self._housekeeping = Housekeeping(documents, sweepers, self.holder, ttl=tuning.ttl, monotonic=monotonic)
         self._presence = Presence(documents, WORKER, monotonic=monotonic)
@@ -144,14 +144,18 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        # First, so that the others count without this one when its shards are free.
+        await self._leave(self._roster.leave)
         await self._stop_services()
+        await self._leave(self._presence.leave)
+        _log.info("runtime stopped", holder=self.holder)
+
+    async def _leave(self, leave: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(GRACE):
-                await self._roster.leave()
-                await self._presence.leave()
+                await leave()
         except Exception as error:  # noqa: BLE001 -- its row grows old by itself
             _log.info("left without a word", holder=self.holder, error=describe(error))
-        _log.info("runtime stopped", holder=self.holder)
 
     def status(self) -> RuntimeStatus:
         """What this process knows without asking a store."""
@@ -172,8 +176,9 @@ class Runtime:
 
     async def _keep_sharing(self) -> None:
         while True:
-            await persist(self._share_out, "sharing", longest=self._tuning.ttl)
-            await asyncio.sleep(self._tuning.ttl / RENEWALS)
+            period = min(PERIOD, self._tuning.ttl / RENEWALS)
+            await persist(self._share_out, "sharing", longest=period)
+            await asyncio.sleep(period)
 
     async def _share_out(self) -> None:
         if self._outdated:
@@ -184,7 +189,7 @@ class Runtime:
         now = self._monotonic()
         for shard in self._share.excess(self._services, workers, now):
             _log.info("shard let go", holder=self.holder, shard=shard)
-            self._share.rest(shard, REST * self._tuning.ttl, now)
+            self._share.let_go(shard, now)
             self._services[shard][0].stop()
         shards, room = self._share.wanted(self._services, workers, now)
         for shard in shards:

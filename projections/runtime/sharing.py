@@ -1,15 +1,15 @@
 """Sharing shards among workers: each claims what is free up to its fair share, and lets go of what is above it when others have come.
 
-Who is there is told by rows that workers renew, by their wall clocks: only fairness rests on those, never safety, which is the leases'.
+Who is there is told by rows that workers sign: only fairness rests on those, never safety, which is the leases'.
 """
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from projections.documents import port
-from projections.documents.port import After, Documents, Fidelity, Index, Row, Shape
+from projections.documents.port import Documents, Fidelity, Index, Row, Shape
 
 WORKERS: Final = port.Collection(
     family="runtime",
@@ -22,30 +22,62 @@ WORKERS: Final = port.Collection(
 _KIND: Final = "worker"
 _MOST: Final = 1000
 
-SETTLED: Final = 10
+PERIOD: Final = 0.5
+"""Seconds between two looks at who is there, and at what is free."""
+SETTLED: Final = 1
 """Lifetimes of a lease that a shard stays where it is, so that none wanders."""
 REST: Final = 2
-"""Lifetimes in which a shard that was let go is left to others."""
+"""Lifetimes between two looks beyond the fair share."""
+RETURNED: Final = 20
+"""Lifetimes that a shard stays which nobody wanted when it was let go."""
+FORGOTTEN: Final = 30
+"""Lifetimes after which the row of one that is gone is deleted."""
+
+
+class Witness:
+    """Judges who is alive by whether their signs change, for clocks of several machines may differ: only of one who is seen for the first time its own
+    clock tells. Pure: ``now`` are monotonic seconds, ``clock`` and signs microseconds since the epoch, 0 for one that has left."""
+
+    def __init__(self, ttl: float) -> None:
+        self._ttl = ttl
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def alive(self, signs: Mapping[str, int], now: float, clock: int) -> int:
+        """How many are: whose sign has changed within a lifetime of a lease."""
+        seen: dict[str, tuple[int, float]] = {}
+        for name, sign in signs.items():
+            before = self._seen.get(name)
+            if before is None:
+                recent = sign > clock - 3_000_000 * self._ttl
+                seen[name] = sign, now if recent else now - 2 * self._ttl
+            else:
+                seen[name] = before if before[0] == sign else (sign, now)
+        self._seen = seen
+        return sum(sign > 0 and now - since <= self._ttl for sign, since in seen.values())
 
 
 class Roster:
-    """The workers that are alive: whose row is younger than three lifetimes of a lease. ``clock`` gives microseconds since the epoch."""
+    """The workers that are there. ``clock`` gives microseconds since the epoch."""
 
-    def __init__(self, documents: Documents, holder: str, ttl: float, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, documents: Documents, holder: str, ttl: float, clock: Callable[[], int], monotonic: Callable[[], float]
+    ) -> None:
         self._documents = documents
         self._holder = holder
-        self._life = int(ttl * 3_000_000)
+        self._ttl = ttl
         self._clock = clock
+        self._monotonic = monotonic
+        self._witness = Witness(ttl)
 
     async def sign(self) -> int:
         """Says that this worker is there and answers with how many are, at least 1. Drops the rows of those long gone."""
         now = self._clock()
         await self._put(now, now)
-        after = After(now - self._life, "")
-        alive = await self._documents.page(WORKERS, "by_seen", (_KIND,), after=after, limit=_MOST)
-        below = now - 10 * self._life
-        await self._documents.remove(WORKERS, "by_seen", (_KIND,), below=below, position=now, limit=_MOST)
-        return max(1, len(alive))
+        found = await self._documents.page(WORKERS, "by_seen", (_KIND,), limit=_MOST, reverse=True)
+        signs = {one.id: one.sort for one in found if isinstance(one.sort, int)}
+        if min(signs.values(), default=now) < (below := now - int(FORGOTTEN * self._ttl * 1e6)):
+            await self._documents.remove(WORKERS, "by_seen", (_KIND,), below=below, position=now, limit=_MOST)
+        return max(1, self._witness.alive(signs, self._monotonic(), now))
 
     async def leave(self) -> None:
         await self._put(self._clock(), 0)
@@ -65,6 +97,7 @@ class Share:
         self._beyond_at = now + REST * ttl
         self._rests: dict[int, float] = {}
         self._since: dict[int, float] = {}
+        self._let_go: dict[int, float] = {}
 
     def wanted(self, held: Collection[int], workers: int, now: float) -> tuple[Sequence[int], int]:
         """Shards to try for, in this order, and how many to take: up to the fair share, and beyond it only now and then, lest what a worker
@@ -82,7 +115,14 @@ class Share:
         return settled[:above] if above > 0 else ()
 
     def took(self, shard: int, now: float) -> None:
-        self._since[shard] = now
+        let_go = self._let_go.pop(shard, -math.inf)
+        wanted = now - let_go > 2 * REST * self._ttl
+        self._since[shard] = now if wanted else now + (RETURNED - SETTLED) * self._ttl
+
+    def let_go(self, shard: int, now: float) -> None:
+        """It is above the fair share: others have half a lifetime to take it."""
+        self._let_go[shard] = now
+        self.rest(shard, self._ttl / 2, now)
 
     def rest(self, shard: int, seconds: float, now: float) -> None:
         """Leaves the shard to others for a while."""

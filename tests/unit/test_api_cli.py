@@ -14,8 +14,11 @@ RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
 
 def test_every_command_explains_itself() -> None:
     said = RUNNER.invoke(app, ["--help"]).output
-    commands = re.findall(r"│ ([a-z]+) ", said.split("Commands")[1])
-    assert set(commands) == {"serve", "work", "migrate", "schema", "status", "doctor", "seed", "secrets", "events"}
+    commands = re.findall(r"│ ([a-z-]+) ", said.split("Commands")[1])
+    assert set(commands) == {
+        *("serve", "work", "migrate", "schema", "status", "doctor", "seed", "secrets"),
+        *("events", "log", "rebuild", "verify", "dead-letters"),
+    }
     for command in commands:
         help_ = RUNNER.invoke(app, [command, "--help"])
         assert (help_.exit_code, "Usage" in help_.output) == (0, True), command
