@@ -48,9 +48,10 @@ class Put:
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """Work that reads what the batch's state operations have made durable: ``run(documents, events)`` is given at once the events of a batch that ask for
-    it, in their order; in bounded steps, idempotent."""
+    it, in their order; in bounded steps, idempotent. ``exact``: it writes what a replay must give again, not only caches."""
 
     run: Callable[[Documents, Sequence[Recorded]], Awaitable[None]]
+    exact: bool = False
 
 
 Settle = Callable[[Documents | None, Documents, AbstractSet[int]], Awaitable[None]]

@@ -86,7 +86,7 @@ def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
         yield from told(note)
     for post in _parts(event):
         yield _took_part(post, event.author, recorded.recorded_at)
-    yield Deferred(_settle)
+    yield Deferred(_settle, exact=True)
 
 
 def _parts(event: PostCreated | PostReposted) -> Iterable[str]:
@@ -107,7 +107,7 @@ def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
         yield from told(Note(type=T.MENTION, recipient=person, actor=event.author, at=at, subject=event.post))
     edit = _Edit(event.post, event.author, event.revision, at, recorded.sequence)
     yield Alter(EDITS, f"{event.post}:{event.revision}", Change(set=msgspec.to_builtins(edit)))
-    yield Deferred(_settle)
+    yield Deferred(_settle, exact=True)
 
 
 def _like(recorded: Recorded, event: PostLiked | PostUnliked) -> Note:
@@ -129,7 +129,7 @@ def _repost(recorded: Recorded, event: PostReposted | RepostUndone) -> Note:
 def _reposted(recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
     yield from told(_repost(recorded, event))
     yield _took_part(event.post, event.actor, recorded.recorded_at)
-    yield Deferred(_settle)
+    yield Deferred(_settle, exact=True)
 
 
 def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operation]:

@@ -117,10 +117,11 @@ class Folding:
                     await self._documents.put(collection, some)
 
     async def _run_deferred(self, batch: Batch) -> None:
-        if not (batch.deferred and self._deferred):
+        deferred = [one for one in batch.deferred if self._deferred or one[1].exact]
+        if not deferred:
             return
         async with self._slots.slow(self.name):
-            for some in steps(batch.deferred, TOGETHER):
+            for some in steps(deferred, TOGETHER):
                 self._ensure()
                 await run_deferred(self._documents, some)
 

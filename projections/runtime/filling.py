@@ -1,6 +1,6 @@
 """Filling: several families folded from the log at once into versions that nobody reads yet, in big batches, each from its own checkpoints.
 
-What is deferred is left out: it writes caches, which are rebuilt by their own builders. A fill stops at what a running family would park.
+Deferred work that writes caches is left out: those are rebuilt by their own builders. A fill stops at what a running family would park.
 """
 
 import asyncio
