@@ -6,11 +6,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from api.auth.access import AccessTokens
 from api.auth.passwords import Passwords
 from api.errands import Errands
 from api.limits.budget import Budget
+from api.live.room import Room
 from api.live.router import Router
 from api.secrets import Secrets, load_secrets
 from api.settings import Settings
@@ -26,6 +28,8 @@ from projections.runtime.waiting import Waiting
 
 HOUR = 3_600
 SIGN_IN_WINDOW = 300
+COMMANDS_FOLLOWED = 1_000
+"""Subscriptions to commands in this process, each of which looks into the documents for itself."""
 LAST_CALL = 6
 """Seconds that a call to a store may go on when its operation has run out of time."""
 
@@ -53,6 +57,7 @@ class Services:
     editions: Editions
     runtime: Runtime | None = None
     presents: dict[int, "Services"] = field(default_factory=dict)
+    commands_followed: Room = field(default_factory=partial(Room, COMMANDS_FOLLOWED))
 
     def at(self, edition: Edition) -> "Services":
         """These services over one version of each family, for one operation: a page that mixed two would be neither's."""

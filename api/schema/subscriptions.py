@@ -9,6 +9,9 @@ import strawberry
 from api.live import home
 from api.schema.consistency import Info
 from api.schema.fields import subscription
+from api.schema.following import follow_command
+from api.schema.queries import CommandId
+from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
 from api.schema.social import FeedItem, item_id, present_item, present_post
 
@@ -62,6 +65,14 @@ class Subscription:
         async with aclosing(home.home_stream(info.context.services, viewer, after)) as events:
             async for event in events:
                 yield present_event(viewer.account, event)
+
+    @subscription(
+        "How far a command has come: what is known now and each change, up to `PROJECTED`. It ends there, after 30 seconds in which nothing is known of the command, and after five minutes in which its events are not projected."
+    )
+    async def command_status(self, info: Info, command_id: CommandId) -> AsyncGenerator[CommandReceipt, None]:
+        async with aclosing(follow_command(info.context, command_id)) as receipts:
+            async for receipt in receipts:
+                yield receipt
 
 
 def present_event(viewer: str, event: home.HomeEvent) -> FeedEvent:

@@ -23,7 +23,7 @@ BUILT: GraphQLSchema = schema._schema
 NAMES = {
     "Query": "viewer user post node nodes hashtagFeed trends handleAvailable instance rateLimit commandStatus projectionStatus",
     "Mutation": "registerAccount signIn refreshSession signOut revokeSession changePassword updateProfile changeHandle deactivateAccount reactivateAccount deleteAccount createPost editPost deletePost likePost unlikePost repost undoRepost followUser unfollowUser removeFollower acceptFollow rejectFollow blockUser unblockUser muteUser unmuteUser",
-    "Subscription": "homeFeed",
+    "Subscription": "homeFeed commandStatus",
     "Viewer": "user homeFeed sessions blocks mutes followRequests",
     "Post": "id author text facets language visibility contentWarning replyTo root createdAt editedAt counts viewer replies",
     "PostCounts": "replies reposts quotes likes bookmarks",
