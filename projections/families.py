@@ -8,6 +8,7 @@ from projections import (
     footprints,
     hashtag_feed,
     home,
+    notifications,
     posts,
     receipts,
     sessions,
@@ -27,6 +28,7 @@ ALL: Final[tuple[Family, ...]] = (
     home.FAMILY,
     hashtag_feed.FAMILY,
     trends.FAMILY,
+    notifications.FAMILY,
     signals.FAMILY,
     receipts.FAMILY,
 )

@@ -39,6 +39,7 @@ UNPAGED: Final = {
     ("Thread", "replies"): 400,
     ("Post", "revisions"): 100,
     ("User", "pinnedPosts"): 5,
+    ("NotificationGroup", "sampleActors"): 8,
 }
 """How many nodes the lists that are no connections hold at most."""
 DELETING: Final = ("delete", "un", "remove", "signOut", "revoke", "reject")

@@ -9,6 +9,7 @@ from domain.errors import Code, refuse
 from projections.signals import signal_floors
 
 HOME = "homeFeed"
+NOTIFICATIONS = "notifications"
 
 
 def subject(list_name: str, viewer: str | None) -> str:

@@ -15,6 +15,7 @@ Info = strawberry.Info[RequestContext, None]
 SHOWN: Final = ("accounts", "posts", "viewer_edges")
 HOME: Final = ("home", *SHOWN)
 HASHTAG: Final = ("hashtag_feed", *SHOWN)
+NOTIFICATIONS: Final = ("notifications", *SHOWN)
 TRENDS: Final = ("trends",)
 SESSIONS: Final = ("sessions",)
 NAMES: Final = ("accounts", "claims")

@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from api.context import RequestContext
-from api.schema import feeds, progress, relations, threads, trending
+from api.schema import feeds, notifications, progress, relations, threads, trending
 from api.schema.consistency import NAMES, SHOWN, Info, consistent
 from api.schema.enums import ThreadSort, TrendKind, TrendWindow
 from api.schema.fields import asks_for, resolved
@@ -65,6 +65,24 @@ class Viewer:
         before: BeforeCursor = None,
     ) -> Connection[ActiveSession]:
         return await active_sessions(info.context, first, after, last, before)
+
+    @resolved("What the viewer was told, the latest first; nothing from those whom the viewer mutes or blocks.")
+    async def notifications(
+        self,
+        info: Info,
+        types: notifications.TypesArgument = None,
+        grouped: notifications.GroupedArgument = True,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> notifications.NotificationConnection:
+        live = asks_for(info, "liveCursor")
+        return await notifications.read(info.context, types, grouped, first, after, last, before, live=live)
+
+    @resolved("How many notifications are unread: 100 means that or more.")
+    async def unread_count(self, info: Info) -> int:
+        return await notifications.unread_count(info.context)
 
     @resolved("Posts that the viewer has bookmarked, the latest first; nobody else sees them.")
     async def bookmarks(

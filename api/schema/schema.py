@@ -12,6 +12,7 @@ from api.schema.mutations.keeping import KeepingMutations
 from api.schema.mutations.leaving import LeavingMutations
 from api.schema.mutations.posts import PostMutations
 from api.schema.mutations.profiles import ProfileMutations
+from api.schema.mutations.reading import ReadingMutations
 from api.schema.parts import PostBlocked, PostTombstone
 from api.schema.queries import Query
 from api.schema.scalars import DATE_TIME, Timestamp
@@ -26,6 +27,7 @@ class Mutation(
     LeavingMutations,
     PostMutations,
     KeepingMutations,
+    ReadingMutations,
     GraphMutations,
     BlockingMutations,
 ):

@@ -1,0 +1,96 @@
+"""What the viewer was told: by whom, about what, and what is unread of it."""
+
+from functools import partial
+from typing import Annotated
+
+import strawberry
+
+from api.context import RequestContext
+from api.live import cursors
+from api.schema.consistency import NOTIFICATIONS, consistent
+from api.schema.enums import NotificationType
+from api.schema.pages import Connection, connection, list_name, window
+from api.schema.scalars import Timestamp
+from api.schema.social import PostResult, User, present_post, present_user
+from projections import notes, notified
+
+TypesArgument = Annotated[
+    list[NotificationType] | None, strawberry.argument(description="Only these kinds. Null: all.")
+]
+GroupedArgument = Annotated[
+    bool,
+    strawberry.argument(
+        description="Whether likes and reposts of a post, and follows, stand together when they came within the same 12 hours."
+    ),
+]
+
+
+@strawberry.type(
+    description="What others did that concerns the viewer: one thing, or several of a kind about the same."
+)
+class NotificationGroup:
+    id: strawberry.ID = strawberry.field(description="Stays the same when more comes to the group.")
+    type: NotificationType = strawberry.field(description="What was done.")
+    count: int = strawberry.field(description="How many did it: 1,000 at most.")
+    sample_actors: list[User] = strawberry.field(description="Who did it, the latest first: 8 at most.")
+    post: PostResult | None = strawberry.field(
+        description="The post that it is about: the viewer's own that was liked or reposted, the one that mentions or answers. Null for follows."
+    )
+    latest_at: Timestamp = strawberry.field(description="When the latest was done.")
+    unread: bool = strawberry.field(
+        description="Whether the latest came after what `markNotificationsRead` was last told."
+    )
+
+
+@strawberry.type(description="A page of notifications.")
+class NotificationConnection(Connection[NotificationGroup]):
+    live_cursor: str = strawberry.field(
+        description="Give it as `after` to the subscription `notifications`: it then brings whatever is not on a first page, without a gap."
+    )
+
+
+async def read(
+    context: RequestContext,
+    types: list[NotificationType] | None,
+    grouped: bool,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+    *,
+    live: bool,
+) -> NotificationConnection:
+    """``live``: whether the live cursor is asked for, which costs two finds."""
+    services, viewer = context.services, context.require_viewer().account
+    chosen = sorted({kind.name for kind in types or ()})
+    name = list_name(viewer, "notifications", str(grouped), *chosen)
+    asked = window(services.signer, name, first=first, after=after, last=last, before=before)
+    await consistent(context, NOTIFICATIONS)
+    # Before the page: what comes into being between the two is on both rather than on neither.
+    live_cursor = ""
+    if live:
+        live_cursor = await cursors.live_cursor(services, cursors.NOTIFICATIONS, NOTIFICATIONS[0], viewer)
+    reader = await notified.reader(services.documents, viewer, services.now())
+    kinds = [notes.NotificationType[kind] for kind in chosen]
+    found = await notified.notifications_page(services.documents, reader, asked, kinds, grouped=grouped)
+    page = connection(services.signer, name, found, partial(present, viewer))
+    return NotificationConnection(edges=page.edges, nodes=page.nodes, page_info=page.page_info, live_cursor=live_cursor)
+
+
+async def unread_count(context: RequestContext) -> int:
+    services, viewer = context.services, context.require_viewer().account
+    await consistent(context, NOTIFICATIONS)
+    reader = await notified.reader(services.documents, viewer, services.now())
+    return await notified.unread_count(services.documents, reader)
+
+
+def present(viewer: str, view: notified.NotificationView) -> NotificationGroup:
+    return NotificationGroup(
+        id=strawberry.ID(f"n_{view.id}"),
+        type=NotificationType[view.type.name],
+        count=view.count,
+        sample_actors=[present_user(viewer, person) for person in view.people],
+        post=None if view.post is None else present_post(viewer, view.post),
+        latest_at=Timestamp(view.at),
+        unread=view.unread,
+    )
