@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key_bytes: int = 128
     claim_takeover: int = 600
     handle_rest: int = 30 * 86_400
+    handle_changes: int = 60
     profile_fields: int = 4
     profile_field_graphemes: int = 255
     profile_field_bytes: int = 2_550

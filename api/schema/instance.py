@@ -29,6 +29,10 @@ class InstanceLimits:
     bio_graphemes: int = strawberry.field(description="Longest bio.")
     handle_min: int = strawberry.field(description="Shortest handle.")
     handle_max: int = strawberry.field(description="Longest handle.")
+    handle_rest: int = strawberry.field(description="How long a handle that was given up rests.")
+    handle_changes: int = strawberry.field(description="Handles that an account can give up within that time.")
+    profile_fields: int = strawberry.field(description="Fields of a profile.")
+    profile_field_graphemes: int = strawberry.field(description="Longest name or value of such a field.")
     password_min: int = strawberry.field(description="Shortest password.")
     password_bytes: int = strawberry.field(description="Longest password in bytes of UTF-8.")
     idempotency_key_bytes: int = strawberry.field(description="Longest idempotency key in bytes of UTF-8.")
@@ -80,6 +84,10 @@ def describe_instance(context: RequestContext) -> Instance:
         bio_graphemes=limits.bio_graphemes,
         handle_min=limits.handle_min,
         handle_max=limits.handle_max,
+        handle_rest=limits.handle_rest,
+        handle_changes=limits.handle_changes,
+        profile_fields=limits.profile_fields,
+        profile_field_graphemes=limits.profile_field_graphemes,
         password_min=limits.password_min,
         password_bytes=limits.password_bytes,
         idempotency_key_bytes=limits.idempotency_key_bytes,

@@ -37,7 +37,7 @@ class Standing(StrEnum):
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """``private`` and ``profile`` are None before registration and once the key is destroyed; ``id`` is empty before registration. ``given_up`` are
-    claims of former handles, which a reactor releases. ``ended`` is the sequence at which the sessions of the time, but ``kept``, ended: sessions
+    claims of former handles, which a reactor releases, ``renamed`` when that was (microseconds). ``ended`` is the sequence at which the sessions of the time, but ``kept``, ended: sessions
     lie in their account's shard."""
 
     id: str = ""
@@ -49,6 +49,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     email_claim: str = ""
     email_claim_stream: str = ""
     given_up: frozenset[str] = frozenset()
+    renamed: tuple[int, ...] = ()
     voided: frozenset[str] = frozenset()
     registered_at: int = 0
     locked: bool = False
@@ -97,7 +98,7 @@ def evolve(state: Account, recorded: Recorded) -> Account:  # noqa: C901, PLR091
         case ClaimVoided() as e:
             return msgspec.structs.replace(state, voided=state.voided | {e.claim_id})
         case AccountHandleChanged() as e:
-            return _renamed(state, e)
+            return _renamed(state, e, recorded.recorded_at)
         case AccountPasswordChanged() as e:
             return _sealed(state, e.private)
         case AccountSessionsEnded() as e:
@@ -115,9 +116,12 @@ def evolve(state: Account, recorded: Recorded) -> Account:  # noqa: C901, PLR091
     return state
 
 
-def _renamed(state: Account, event: AccountHandleChanged) -> Account:
-    given_up = state.given_up if event.claim_id == event.former_claim else state.given_up | {event.former_claim}
-    state = msgspec.structs.replace(state, handle_claim=event.claim_id, given_up=given_up)
+def _renamed(state: Account, event: AccountHandleChanged, at: int) -> Account:
+    if event.claim_id != event.former_claim:
+        given_up = state.given_up | {event.former_claim}
+        state = msgspec.structs.replace(
+            state, handle_claim=event.claim_id, given_up=given_up, renamed=(*state.renamed, at)
+        )
     return _sealed(state, event.private)
 
 
@@ -147,6 +151,12 @@ def change_handle(state: Account, changed: AccountHandleChanged) -> tuple[Accoun
     if changed.claim_id in state.voided or changed.claim_id in state.given_up:
         raise refuse(Code.CONFLICT, "The handle was changed at the same time; please try again.")
     return (changed,)
+
+
+def require_few_changes(state: Account, since: int, most: int) -> None:
+    """LIMIT_REACHED where the account has given up ``most`` handles since then: each of them rests, and nobody else can have it."""
+    if sum(at >= since for at in state.renamed) >= most:
+        raise refuse(Code.LIMIT_REACHED, f"A handle can be changed {most} times a month.", "handle")
 
 
 def change_password(state: Account, changed: AccountPasswordChanged, verified: str, kept: str) -> tuple[Event, ...]:

@@ -33,7 +33,8 @@ async def change_handle(log: EventLog, command: ChangeHandle, context: Context) 
     """Holds the new handle's claim, then names it in the account's stream; reactors confirm it and release the old one, which then rests.
 
     A crash between the two leaves a claim that the account does not name: the same account goes on with it, anyone else may take it over after
-    ``limits.claim_takeover`` seconds. DUPLICATE for a handle that is taken or rests, its look-alikes included.
+    ``limits.claim_takeover`` seconds. DUPLICATE for a handle that is taken or rests, its look-alikes included; LIMIT_REACHED for who has given up
+    too many.
     """
     actor, handle = require_actor(context), fold_handle(command.handle)
     problems = handle_problems(handle, context.limits)
@@ -44,6 +45,9 @@ async def change_handle(log: EventLog, command: ChangeHandle, context: Context) 
     accounts.require_active(known)
     if known.private is None or claim == _claim_of(known.private.handle, context):
         return Result(actor, await log.execute(_naming(log, actor, handle, claim, known.handle_claim, context)))
+    accounts.require_few_changes(
+        known, context.now - context.limits.handle_rest * 1_000_000, context.limits.handle_changes
+    )
     holding = await _hold(log, claim, known, context)
     try:
         outcome = await log.execute(_naming(log, actor, handle, claim, holding, context))

@@ -266,6 +266,17 @@ async def test_what_is_no_handle_is_refused(world: World, name: str, code: Code)
     assert await world.refused(world.rename(ann, name)) == code
 
 
+async def test_nobody_lays_up_handles(world: World) -> None:
+    ann = await world.register("ann")
+    most = world.context().limits.handle_changes
+    for number in range(most):
+        await world.rename(ann, f"ann_{number}")
+    assert await world.refused(world.rename(ann, "one_more")) == Code.LIMIT_REACHED
+    assert not (await world.state(claim_of("one_more"), Claim)).held
+    world.now += 31 * DAY
+    await world.rename(ann, "one_more")
+
+
 async def test_of_many_who_want_a_handle_at_once_one_gets_it(world: World) -> None:
     people = [await world.register(f"person_{letter}") for letter in "abcdefgh"]
     tries = [world.rename(person, "prize") for person in people] + [world.register("prize") for _ in range(4)]
