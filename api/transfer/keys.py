@@ -98,12 +98,11 @@ async def export_keys(
     progress: Progress,
     *,
     entropy: Entropy = os.urandom,
-    cost: int = COST,
 ) -> int:
     """Writes all keys, destroyed ones as destroyed, and returns how many; the file is there only once it is whole."""
     salt = entropy(16)
-    header = _encode(_Header(format=FORMAT, server_key=archive.server_key_fingerprint, salt=salt, cost=cost)) + b"\n"
-    frames = _frames(secret, header, salt, cost)
+    header = _encode(_Header(format=FORMAT, server_key=archive.server_key_fingerprint, salt=salt, cost=COST)) + b"\n"
+    frames = _frames(secret, header, salt, COST)
     draft = path.with_name(f".{path.name}.draft")
     count, number = 0, 0
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

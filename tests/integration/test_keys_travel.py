@@ -35,7 +35,7 @@ def unheard(_count: int) -> None:
 
 
 async def export_to(archive: Archive, path: Path) -> int:
-    return await export_keys(archive, MASTER, path, SECRET, unheard, cost=2)
+    return await export_keys(archive, MASTER, path, SECRET, unheard)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from api.demo.seeder import Seeder
 from api.demo.world import build_world
+from api.transfer import keys as keys_module
 from api.transfer.keys import export_keys, import_keys
 from domain import deciders
 from domain.context import Context
@@ -34,13 +35,16 @@ async def upto_heads(log: EventLog) -> dict[str, dict[int, int]]:
 
 
 @pytest.mark.parametrize("adapter", ["sqlite", pytest.param("cassandra", marks=pytest.mark.cluster)])
-async def test_an_imported_log_folds_to_the_same_documents(new_home: NewHome, tmp_path: Path, adapter: str) -> None:
+async def test_an_imported_log_folds_to_the_same_documents(
+    new_home: NewHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
     here, there = await new_home("sqlite", 8, 8192), await new_home(adapter, 8, 8192)
     log = await here.log(aggregates=deciders)
     await told_a_world(log)
     source, target = await here.archive(), await there.archive()
     keys = tmp_path / "keys"
-    await export_keys(source, MASTER, keys, b"passphrase", lambda _: None, cost=2)
+    monkeypatch.setattr(keys_module, "COST", 2)
+    await export_keys(source, MASTER, keys, b"passphrase", lambda _: None)
     await import_keys(target, MASTER, keys, b"passphrase", lambda _: None)
     await imported(target, await exported(source))
     arrived = await there.log(aggregates=deciders)
