@@ -1,7 +1,7 @@
 """The checks of a verification: they find nothing in what appenders make, and name each kind of damage where it is."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -218,7 +218,7 @@ def test_what_cannot_be_read_is_found() -> None:
     row = sealed_row(key)
     keys = {"somebody": key}
 
-    def kinds(keys: dict[str, bytes | None], **fields: object) -> list[Kind]:
+    def kinds(keys: Mapping[str, bytes | None], **fields: object) -> list[Kind]:
         return [finding.kind for finding in unreadable([msgspec.structs.replace(row, **fields)], keys)]
 
     assert kinds(keys) == kinds({"somebody": None}) == []

@@ -100,10 +100,10 @@ class Scan:
         found = await self._bridge.execute(self._statements.heads, (place.generation, place.shard, segment))
         return found[0] if found else (None, None)
 
-    async def head(self, place: Place) -> int:
-        """The shard's head, sought from its first segment on: no mark is trusted."""
+    async def head(self, place: Place, known: int = 0) -> int:
+        """The shard's head, sought from that of the segment of ``known + 1`` on, which is at or below it; no mark is trusted."""
         size = self._sizes[place.generation]
-        head = 0
+        head = known
         while True:
             found, _ = await self.segment_head(place, segment_of(head + 1, size))
             if found is None or found <= head:

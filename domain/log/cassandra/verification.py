@@ -59,6 +59,7 @@ class Verification:
         self._above: dict[str, tuple[int, StoredEvent]] = {}
         self._versions: list[Finding] = []
         self._misindexed: set[str] = set()
+        self._newest: dict[Place, int] = {}
 
     async def run(self) -> None:
         bounds = self._bounds.values()
@@ -158,7 +159,7 @@ class Verification:
     async def _above_head(self, bound: Bound) -> None:
         """Rows above the head are no part of the log; what was appended meanwhile has moved the head."""
         found = await self._scan.rows(bound.place, bound.head, self._scan.segment_end(bound.place, bound.head + 1))
-        head = await self._scan.head(bound.place) if found else bound.head
+        head = await self._scan.head(bound.place, bound.head) if found else bound.head
         beyond = [position for position, _ in found if position > head]
         self._report.add(head_breach(bound.place, each, f"no row above head {head}", "a row") for each in beyond)
 
@@ -180,14 +181,15 @@ class Verification:
     async def _reached(self, bound: Bound, segment: int, size: int) -> bool:
         if segment <= segment_of(bound.head, size):
             return segment >= 0
-        return segment <= segment_of(await self._scan.head(bound.place), size)
+        return segment <= segment_of(await self._scan.head(bound.place, bound.head), size)
 
     # The index
 
     async def _walk_index(self, tokens: tuple[int, int]) -> None:
         check = StreamCheck(self._above)
-        async for entries in self._entries(tokens):
+        async for page in self._entries(tokens):
             young: list[Entry] = []
+            entries = [entry for entry in page if not await self._later(entry)]
             for entry in entries:
                 bound = self._bound_of(entry)
                 if bound is None or entry.position > bound.through:
@@ -200,6 +202,15 @@ class Verification:
             await together(self._compare(entry) for entry in young)
             self._report.advance("index", len(entries), self._total)
         self._versions += check.end()
+
+    async def _later(self, entry: Entry) -> bool:
+        """Whether it was appended since the start: then it is not looked at, or a verification would run after the writers for ever."""
+        bound = self._bound_of(entry)
+        if bound is None or entry.position <= bound.head:
+            return False
+        if entry.position > self._newest.get(bound.place, bound.head):
+            self._newest[bound.place] = await self._scan.head(bound.place, bound.head)
+        return entry.position <= self._newest[bound.place]
 
     async def _entries(self, tokens: tuple[int, int]) -> AsyncIterator[list[Entry]]:
         """Pages of the index, of the shards that are verified and of those that there are not."""
