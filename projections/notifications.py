@@ -27,7 +27,18 @@ from domain.events import (
     RepostUndone,
     Unfollowed,
 )
-from projections.documents.port import After, Change, Collection, Document, Documents, Fidelity, Index, Row, Shape
+from projections.documents.port import (
+    After,
+    Change,
+    Collection,
+    Document,
+    Documents,
+    Fidelity,
+    Index,
+    Row,
+    Shape,
+    Value,
+)
 from projections.documents.rules import PREFIXES, steps
 from projections.feeds import follow_id
 from projections.folding import Alter, Deferred, Family, Operation, on
@@ -143,17 +154,33 @@ def _follow(recorded: Recorded, follower: str, followee: str, kind: Notification
 def _followed(recorded: Recorded, event: Followed) -> Iterable[Operation]:
     if not event.renewed:
         yield from told(_follow(recorded, event.follower, event.followee))
-    id_ = follow_id(event.follower, event.followee)
-    asks: Document = {"followee": event.followee, "follower": event.follower}
-    yield Alter(SUBSCRIBERS, id_, Change(set=asks) if event.notify else _NO_SUBSCRIBER)
+    yield _subscribed(recorded, event.follower, event.followee, wanted=event.notify)
 
 
-_NO_SUBSCRIBER: Final = Change(unset=("followee", "follower"))
+def _subscribed(recorded: Recorded, follower: str, followee: str, *, wanted: bool) -> Alter:
+    """Kept with the position from which it holds: a post is told by what stood at its own, however far the fold has come since. Who never asked is in no
+    index."""
+    fields: dict[str, Value] = {f"wanted.s{recorded.sequence}": wanted}
+    if wanted:
+        fields |= {"followee": followee, "follower": follower}
+    return Alter(SUBSCRIBERS, follow_id(follower, followee), Change(set=fields))
+
+
+class _Subscriber(msgspec.Struct, frozen=True):
+    """``wanted``: by positions, whether posts from there on are."""
+
+    followee: str
+    follower: str
+    wanted: Mapping[str, bool]
+
+    def wants(self, sequence: int) -> bool:
+        changes = [(int(at[1:]), wanted) for at, wanted in self.wanted.items() if int(at[1:]) < sequence]
+        return max(changes)[1] if changes else False
 
 
 def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
     yield from taken_back(_follow(recorded, event.follower, event.followee))
-    yield Alter(SUBSCRIBERS, follow_id(event.follower, event.followee), _NO_SUBSCRIBER)
+    yield _subscribed(recorded, event.follower, event.followee, wanted=False)
 
 
 def _requested(recorded: Recorded, event: FollowRequested) -> Iterable[Operation]:
@@ -223,11 +250,11 @@ async def _tell_all(
 def _of_posts(
     by_author: Mapping[str, Sequence[tuple[Recorded, PostCreated]]], subscribers: Sequence[Document]
 ) -> Iterable[tuple[int, Note]]:
-    for subscriber in subscribers:
-        for recorded, event in by_author[str(subscriber["followee"])]:
-            recipient = str(subscriber["follower"])
+    for subscriber in (msgspec.convert(fields, _Subscriber) for fields in subscribers):
+        for recorded, event in by_author[subscriber.followee]:
+            recipient = subscriber.follower
             # Who is mentioned is told so already.
-            if recipient not in (*event.mentions, event.quote_author):
+            if subscriber.wants(recorded.sequence) and recipient not in (*event.mentions, event.quote_author):
                 note = Note(
                     type=T.POST,
                     recipient=recipient,

@@ -282,7 +282,9 @@ class World:
         if self.requests.pop(pair, None) is not None:
             accepted = FollowRequestAccepted(follower=person, followee=other)
             self._record(other, f"follow-{person}-{other}", accepted)
-        event = Followed(follower=person, followee=other, reposts=reposts, renewed=standing is not None)
+        event = Followed(
+            follower=person, followee=other, reposts=reposts, notify=how % 5 == 1, renewed=standing is not None
+        )
         sort_at = self._record(other, f"follow-{person}-{other}", event)
         self.follows[pair] = (standing[0] if standing else sort_at, reposts)
 
@@ -378,6 +380,8 @@ class World:
     def _edit(self, _: str, post: Post, how: int) -> None:
         if post.deleted:
             return
+        added = (PEOPLE[how % len(PEOPLE)],) if how % 4 == 0 and PEOPLE[how % len(PEOPLE)] not in post.mentions else ()
+        post.mentions += added
         tags, before = TAGS[how % len(TAGS)], PostContent(text=post.text)
         post.was.append(post.text)
         post.revision, post.media = post.revision + 1, how % 2 == 1
@@ -390,6 +394,7 @@ class World:
             mentions=post.mentions,
             tags=tags,
             tags_removed=tuple(tag for tag in post.tags if tag not in tags),
+            mentions_added=added,
             media=int(post.media),
             private=None if post.author == FORGOTTEN else PostPrivate(text=post.text, before=before),
         )
