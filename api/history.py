@@ -20,7 +20,7 @@ from domain.names import fold_email, fold_handle, handle_skeleton
 
 REDACTED: Final = "<redacted>"
 SECRET: Final = "<secret>"  # noqa: S105 (what is shown in place of one)
-_SECRET: Final = re.compile(r"hash|token|secret|password|rotated")
+_SECRET: Final = re.compile(r"(^|_)(hash|token|secret|password|rotated)(_|$)|^(password|token|secret)")
 """Names of what proves who somebody is: hashes of passwords and refresh tokens, those rotated away included."""
 
 
@@ -68,7 +68,7 @@ def moment(recorded: Recorded, changes: dict[str, tuple[object, object]] | None 
         correlation_id=metadata.correlation_id,
         causation_id=metadata.causation_id,
         traceparent=metadata.traceparent,
-        data=showable(recorded.event),
+        data=showable(recorded.event, redacted=recorded.redacted),
         changes=changes,
     )
 
@@ -80,28 +80,34 @@ def history(stream: str, events: Sequence[Recorded], *, diff: bool = False) -> H
     for recorded in events:
         before, state = state, deciders.evolve(stream, state, recorded)
         moments.append(moment(recorded, changes(before, state) if diff else None))
-    return History(stream, tuple(moments), showable(state) if events else None)
+    redacted = any(recorded.redacted for recorded in events)
+    return History(stream, tuple(moments), showable(state, redacted=redacted) if events else None)
 
 
-def showable(value: object) -> object:
-    """Plain values. What a person typed is REDACTED where its key is gone; whatever proves who somebody is is SECRET always."""
-    return _without_secrets(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
+def showable(value: object, *, redacted: bool = False) -> object:
+    """Plain values. What a person typed is REDACTED where ``redacted`` says that its key is gone; whatever proves who somebody is is SECRET always."""
+    return _without_secrets(_plain(value), redacted=redacted)
 
 
-def _without_secrets(value: object) -> object:
+def _plain(value: object) -> object:
+    plain: object = msgspec.to_builtins(value, str_keys=True, order="deterministic")
+    return plain
+
+
+def _without_secrets(value: object, *, redacted: bool) -> object:
     if isinstance(value, dict):
-        return {name: _shown(name, inner) for name, inner in value.items()}
+        return {name: _shown(name, inner, redacted=redacted) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_secrets(inner) for inner in value]
+        return [_without_secrets(inner, redacted=redacted) for inner in value]
     return value
 
 
-def _shown(name: str, value: object) -> object:
+def _shown(name: str, value: object, *, redacted: bool) -> object:
     if name == "private" and value is None:
-        return REDACTED
+        return REDACTED if redacted else None
     if _SECRET.search(name) and isinstance(value, str | list | tuple | set | dict):
         return SECRET if value else value
-    return _without_secrets(value)
+    return _without_secrets(value, redacted=redacted)
 
 
 def changes(before: object, after: object) -> dict[str, tuple[object, object]]:
@@ -112,7 +118,7 @@ def changes(before: object, after: object) -> dict[str, tuple[object, object]]:
 
 
 def _leaves(value: object) -> dict[str, object]:
-    return dict(_walk(msgspec.to_builtins(value, str_keys=True, order="deterministic"), ""))
+    return dict(_walk(_plain(value), ""))
 
 
 def _walk(value: object, path: str) -> Iterator[tuple[str, object]]:
@@ -124,7 +130,7 @@ def _walk(value: object, path: str) -> Iterator[tuple[str, object]]:
 
 
 def _leaf(path: str, value: object) -> object:
-    return _shown(path.rpartition(".")[2], value) if value is not None else None
+    return _shown(path.rpartition(".")[2], value, redacted=False)
 
 
 def time_of(text: str) -> int:

@@ -21,7 +21,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event of the log. ``version`` counts 1, 2, … in its stream, ``position`` 1, 2, … in its shard and generation. Times are microseconds
-    since the epoch: ``occurred_at`` when it took effect (imports set it), ``recorded_at`` when it was appended, non-decreasing in its shard."""
+    since the epoch: ``occurred_at`` when it took effect (imports set it), ``recorded_at`` when it was appended, non-decreasing in its shard. ``redacted``:
+    something was sealed, and its key is gone."""
 
     event_id: str
     stream: str
@@ -34,6 +35,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     generation: int
     shard: int
     position: int
+    redacted: bool = False
 
     @property
     def sequence(self) -> int:

@@ -154,6 +154,7 @@ def decode(stored: StoredEvent, keys: Mapping[str, bytes | None]) -> Recorded:
         generation=stored.generation,
         shard=stored.shard,
         position=stored.position,
+        redacted=stored.sealed is not None and plain is None,
     )
 
 
