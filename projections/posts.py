@@ -48,11 +48,13 @@ POSTS = Collection(
         Index("threads", ("root",), "key"),
         Index("quotes", ("quote",), "key"),
         Index("pinned", ("pinnedBy",), "pinKey"),
+        Index("public", ("public",), "key"),
     ),
 )
 REVISIONS = Collection("posts", "revisions", Shape.STATE, Fidelity.EXACT)
 """One document a post: what it said before each edit, by the number of the revision."""
 
+PUBLIC = "PUBLIC"
 _TYPED = ("text", "contentWarning", "media", "facets", "tags", "mentions", "language")
 """What a deletion takes away; who wrote it, where it hung and when stay, so that threads keep their shape."""
 
@@ -129,8 +131,10 @@ def _content(event: PostCreated | PostEdited | PostRestored) -> dict[str, Value]
 
 
 def _hangs(event: PostCreated | PostRestored) -> dict[str, Value]:
-    """Where a post hangs: what it answers, what it quotes."""
+    """Where a post hangs: what it answers, what it quotes, or in the public feed."""
     fields: dict[str, Value] = {"root": event.root}
+    if event.reply_to is None and event.visibility == PUBLIC:
+        fields["public"] = True
     if event.reply_to is not None:
         fields |= {"replyTo": event.reply_to, "replyToAuthor": event.reply_to_author}
         fields["ancestors"] = list(event.ancestors)
@@ -175,13 +179,13 @@ def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
 
 
 def _deleted(_: Recorded, event: PostDeleted) -> Iterable[Operation]:
-    yield Alter(POSTS, event.post, Change(set={"deleted": True}, unset=_TYPED))
+    yield Alter(POSTS, event.post, Change(set={"deleted": True}, unset=(*_TYPED, "public")))
     yield Alter(REVISIONS, event.post, Change(unset=("was",)))
     yield from _counted(event, -1)
 
 
 def _restored(_: Recorded, event: PostRestored) -> Iterable[Operation]:
-    yield Alter(POSTS, event.post, Change(set=_content(event), unset=("deleted",)))
+    yield Alter(POSTS, event.post, Change(set=_content(event) | _hangs(event), unset=("deleted",)))
     yield from _counted(event, 1)
 
 
@@ -298,6 +302,13 @@ async def replies_to_many(
 async def thread_posts(documents: Documents, root: str, *, limit: int) -> Sequence[PostDoc]:
     """The oldest posts of a thread with its root, tombstones included; one find."""
     return _posts(await documents.page(POSTS, "threads", [root], limit=limit))
+
+
+async def public_posts(
+    documents: Documents, *, after: After | None, limit: int, reverse: bool = True
+) -> Sequence[PostDoc]:
+    """Public posts that answer nothing, newest first; one find."""
+    return _posts(await documents.page(POSTS, "public", [True], after=after, limit=limit, reverse=reverse))
 
 
 async def quotes_of(

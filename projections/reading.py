@@ -10,7 +10,7 @@ from projections.documents.port import After, Documents
 from projections.feeds import AuthorFilter, FeedEntry, author_entries
 from projections.hashtag_feed import TaggedPost, tagged_posts
 from projections.paging import Page, Window, fill
-from projections.posts import PostDoc, replies_to
+from projections.posts import PostDoc, public_posts, replies_to
 from projections.rules import Feed, FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
 from projections.sight import hydrate
 
@@ -72,6 +72,35 @@ async def hashtag_page(documents: Documents, viewer: str | None, tag: str, windo
 
     async def resolve(found: Sequence[TaggedPost]) -> Sequence[FeedItem | None]:
         return await see_entries(documents, viewer, [tagged.entry for tagged in found], Feed.OPEN, now)
+
+    return await fill(fetch, resolve, window)
+
+
+def own_entry(post: PostDoc) -> FeedEntry:
+    """A post as it stands in its author's feed."""
+    return FeedEntry(
+        author=post.author,
+        item=post.id,
+        key=post.key,
+        post=post.id,
+        post_author=post.author,
+        reply=post.reply_to is not None,
+        reply_to_author=post.reply_to_author,
+        quote=post.quote,
+        quote_author=post.quote_author,
+        media=bool(post.media),
+    )
+
+
+async def public_page(documents: Documents, viewer: str | None, window: Window, now: int) -> Page[FeedItem]:
+    """Public posts of everybody that answer nothing, newest first. Two waves and three finds a round."""
+
+    async def fetch(after: After | None, limit: int) -> Sequence[PostDoc]:
+        return await public_posts(documents, after=after, limit=limit, reverse=not window.backward)
+
+    async def resolve(found: Sequence[PostDoc]) -> Sequence[FeedItem | None]:
+        sight = await hydrate(documents, viewer, known=found, now=now)
+        return [show_item(sight, own_entry(doc), Feed.OPEN) for doc in found]
 
     return await fill(fetch, resolve, window)
 

@@ -14,8 +14,8 @@ from api.services import Services
 from api.vectors import merged
 from domain.errors import Code, UnavailableError, refuse
 from projections import home
-from projections.feeds import FeedEntry, following_ids
-from projections.posts import PostDoc
+from projections.feeds import following_ids
+from projections.reading import own_entry
 from projections.rules import Feed, FeedItem, PostView, Tombstone, show_item, show_post
 from projections.sight import Sight, Wanted
 from projections.signals import Signal, SignalKind, author_topic, following_topic
@@ -228,16 +228,3 @@ def _event(signal: Signal, view: FeedItem | PostView | Tombstone, cursor: str) -
     if isinstance(view, FeedItem):
         return (Added if signal.kind is SignalKind.ITEM_ADDED else Updated)(cursor, view)
     return Removed(cursor, signal.item or view.id, view, signal.at)
-
-
-def own_entry(post: PostDoc) -> FeedEntry:
-    """A post as it stands in its author's feed."""
-    return FeedEntry(
-        author=post.author,
-        item=post.id,
-        key=post.key,
-        post=post.id,
-        post_author=post.author,
-        reply=post.reply_to is not None,
-        reply_to_author=post.reply_to_author,
-    )

@@ -63,6 +63,17 @@ async def hashtag_feed(
     return connection(services.signer, list_, page, partial(present_item, viewer))
 
 
+async def public_feed(
+    context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Connection[FeedItem]:
+    services, viewer = context.services, viewer_of(context)
+    list_ = list_name(viewer, "publicFeed")
+    asked = window(services.signer, list_, first=first, after=after, last=last, before=before)
+    await consistent(context, SHOWN)
+    page = await reading.public_page(services.documents, viewer, asked, services.now())
+    return connection(services.signer, list_, page, partial(present_item, viewer))
+
+
 async def bookmarks(
     context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> Connection[FeedItem]:

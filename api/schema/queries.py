@@ -194,6 +194,17 @@ class Query:
             raise refuse(Code.TOO_MANY, f"Up to {MAX_IDS} ids at a time.", "ids")
         return await find_nodes(info.context, ids)
 
+    @resolved("Public posts of everybody that answer nothing, newest first.")
+    async def public_feed(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[FeedItem]:
+        return await feeds.public_feed(info.context, first, after, last, before)
+
     @resolved("Public posts with a hashtag, newest first.")
     async def hashtag_feed(
         self,

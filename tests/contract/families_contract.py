@@ -26,7 +26,7 @@ from projections.people import (
     requests_page,
 )
 from projections.posts import get_posts, get_revisions
-from projections.reading import author_page, hashtag_page, replies_page, see_posts
+from projections.reading import author_page, hashtag_page, public_page, replies_page, see_posts
 from projections.rules import FeedItem, PostView, Tombstone
 from projections.timelines import HomeLimits
 from projections.viewer_edges import NO_EDGE, get_edges
@@ -94,6 +94,8 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
             assert [view.id for view in people] == oracle.known(viewer, person)
     if viewer is not None:
         await check_own_lists(documents, world, viewer, backward=backward)
+    items = await through(partial(public_page, documents, viewer, now=world.now))
+    assert [item.id for item in items] == oracle.public(viewer)
     for tag in ("tea", "rain"):
         items = await through(partial(hashtag_page, documents, viewer, tag, now=world.now))
         assert [item.id for item in items] == oracle.hashtag(viewer, tag)

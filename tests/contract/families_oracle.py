@@ -59,6 +59,15 @@ class Oracle:
         own = self.author(viewer, author, replies=True)
         return [item for item in own if item in self._world.posts and self._world.posts[item].media]
 
+    def public(self, viewer: str | None) -> list[str]:
+        own = [post for post in self._world.posts.values() if post.visibility == "PUBLIC" and post.parent is None]
+        found = [
+            (post.sort_at, post.id)
+            for post in own
+            if self.visible(viewer, post) and not self._mutes(viewer, post.author)
+        ]
+        return [item for _, item in sorted(found, reverse=True)]
+
     def quotes(self, viewer: str | None, quoted: str) -> list[str]:
         own = [post for post in self._world.posts.values() if post.quoted and post.quoted.id == quoted]
         found = [(post.sort_at, post.id) for post in own if self.visible(viewer, post)]
