@@ -14,7 +14,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from domain.ids import stream_shard
+from domain.log.cassandra._together import together
 from domain.log.findings import Report
 from tests.contract.log_domain import Counted
 from tests.log_cassandra_kit import Store, commands_of, keyspace, read_shard, until
@@ -36,7 +37,11 @@ SEGMENT_SIZE = 256
 SHARDS = 2
 SETTLED_SECONDS = 90.0
 
+ASLEEP = 0.5
+WORDS = ("appended", "unavailable", "unknown")
+
 Say = Callable[[str], None]
+Deed = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -83,7 +88,9 @@ async def _listen(process: Process, told: list[tuple[str, str]]) -> None:
         # A kill may leave half a line.
         if line.endswith(b"\n"):
             word, _, command = line.decode().strip().partition(" ")
-            told.append((word, command))
+            # Its log lines come the same way.
+            if word in WORDS:
+                told.append((word, command))
 
 
 class Chaos:
@@ -92,7 +99,9 @@ class Chaos:
     def __init__(self, own: Store, nodes: Sequence[Server], seed: int, say: Say) -> None:
         self._own = own
         self._nodes = nodes
-        self._source = random.Random(seed)
+        # One each, for the two go their own ways.
+        self._writers_source, self._nodes_source = random.Random(f"writers {seed}"), random.Random(f"nodes {seed}")
+        self._victim: Server | None = None
         self._say = say
         self._writers: list[Writer] = []
         self._gone: list[Writer] = []
@@ -103,16 +112,27 @@ class Chaos:
         ends = time.monotonic() + seconds
         try:
             await self._appended(1)
-            while time.monotonic() < ends:
-                deed = self._source.choice([self._pause_writer, self._kill_writer, self._pause_node, self._kill_node])
-                await deed()
-                await asyncio.sleep(self._source.uniform(0.5, 2))
-                # Between two blows the log must get on by itself.
-                await self._appended(20)
+            await together(
+                [
+                    self._keep(ends, [self._pause_writer, self._kill_writer], self._writers_source),
+                    self._keep(ends, [self._pause_node, self._kill_node], self._nodes_source),
+                ]
+            )
+            # The log gets on by itself.
+            await self._appended(50)
         finally:
             await self._end()
         await self._check()
         return self.outcome
+
+    async def _keep(self, ends: float, deeds: Sequence[Deed], source: random.Random) -> None:
+        """Each deed in its turn, in an order of chance, so that a short run has all of them too."""
+        while True:
+            for deed in source.sample(deeds, len(deeds)):
+                await asyncio.sleep(source.uniform(1, 3))
+                if time.monotonic() > ends:
+                    return
+                await deed()
 
     async def _appended(self, more: int) -> None:
         goal = self._acknowledged() + more
@@ -130,19 +150,20 @@ class Chaos:
         self._say(deed)
 
     async def _pause_writer(self) -> None:
-        writer = self._source.choice(self._writers)
+        writer = self._writers_source.choice(self._writers)
         self._done("writer paused")
         writer.send(signal.SIGSTOP)
-        await asyncio.sleep(self._source.uniform(0.2, 6))
+        await asyncio.sleep(self._writers_source.uniform(0.2, 6))
         writer.send(signal.SIGCONT)
 
     async def _kill_writer(self) -> None:
-        writer = self._writers.pop(self._source.randrange(len(self._writers)))
+        source = self._writers_source
+        writer = self._writers.pop(source.randrange(len(self._writers)))
         self._done("writer killed")
         # Some die in their sleep: what they had sent is then older than what others did meanwhile.
-        if self._source.random() < 0.5:
+        if source.random() < ASLEEP:
             writer.send(signal.SIGSTOP)
-            await asyncio.sleep(self._source.uniform(0.2, 2))
+            await asyncio.sleep(source.uniform(0.2, 2))
         writer.killed = True
         writer.send(signal.SIGKILL)
         await writer.listening
@@ -151,14 +172,15 @@ class Chaos:
         self._writers.append(await start_writer(self._own))
 
     async def _pause_node(self) -> None:
-        node = self._source.choice(self._nodes)
+        node = self._nodes_source.choice(self._nodes)
         self._done("node paused")
         node.pause()
-        await asyncio.sleep(self._source.uniform(0.5, 4))
+        await asyncio.sleep(self._nodes_source.uniform(0.5, 4))
         node.resume()
 
     async def _kill_node(self) -> None:
-        node = self._source.choice(self._nodes)
+        node = self._nodes_source.choice([node for node in self._nodes if node is not self._victim] or self._nodes)
+        self._victim = node
         self._done("node killed")
         await asyncio.to_thread(node.kill)
         if len(self._nodes) > 1:
@@ -166,6 +188,8 @@ class Chaos:
             await self._appended(50)
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(wait_joined, self._nodes)
+        await self._appended(50)
+        self._done("node back")
 
     async def _end(self) -> None:
         for writer in self._writers:
