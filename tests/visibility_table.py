@@ -21,6 +21,7 @@ PATHS: Final[Mapping[str, str]] = {
     "shared": "`homeFeed`, as another's repost",
     "live": "`homeFeed`, live",
     "tag": "`hashtagFeed`",
+    "told": "`viewer.notifications`, of their like",
     "kept": "`viewer.likes`, `viewer.bookmarks`",
     "profile": "`user`, `node`, `nodes`: the person",
     "listed": "`followers`, `following` of another",
@@ -76,12 +77,16 @@ _LOOKED_UP = {"home": "hidden", "live": "hidden", "known": "hidden"}
 _BEHIND_A_BLOCK = _all("hidden", opened="blocked", above="blocked", quoted="blocked", profile="shown")
 _NOBODY = _all("hidden", live="")
 _NOT_TO_BE_SHARED = {"shared": "", "quoted": "", "tag": "hidden"}
-_FOR_OTHERS = _all("hidden", profile="shown", listed="shown", lists="shown", quoted="", shared="", kept="")
+_FOR_OTHERS = _all(
+    "hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""
+)
 
 SITUATIONS: Final = (
     Situation("nobody to each other", _all("shown", **_LOOKED_UP), _deeds("yes")),
-    Situation("a guest", _all("shown", home="", shared="", live="", kept="", known="hidden"), {}, keeps=False),
-    Situation("the author", _all("shown", known="hidden"), _deeds("yes", follow="INVALID"), before=("self",)),
+    Situation("a guest", _all("shown", home="", shared="", live="", told="", kept="", known="hidden"), {}, keeps=False),
+    Situation(
+        "the author", _all("shown", known="hidden", told="hidden"), _deeds("yes", follow="INVALID"), before=("self",)
+    ),
     Situation("the viewer follows the author", _all("shown"), _deeds("yes"), before=("follow",)),
     Situation(
         "followed, but not for their reposts, is who shared it",
@@ -99,14 +104,14 @@ SITUATIONS: Final = (
     ),
     Situation(
         "for followers, not followed",
-        _all("hidden", profile="shown", listed="shown", lists="shown", quoted="", shared="", kept=""),
+        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""),
         _deeds("NOT_FOUND", mention="yes", follow="yes"),
         "FOLLOWERS",
         keeps=False,
     ),
     Situation(
         "for followers, followed no more",
-        _all("hidden", profile="shown", listed="shown", lists="shown", quoted="", shared=""),
+        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared=""),
         _deeds("NOT_FOUND", mention="yes", follow="yes"),
         "FOLLOWERS",
         before=("follow",),
@@ -114,7 +119,7 @@ SITUATIONS: Final = (
     ),
     Situation(
         "for followers, asked of a locked account",
-        _all("hidden", profile="shown", listed="shown", lists="shown", quoted="", shared="", kept=""),
+        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""),
         _deeds("NOT_FOUND", mention="yes", follow="asks"),
         "FOLLOWERS",
         before=("lock", "follow"),
@@ -134,6 +139,7 @@ SITUATIONS: Final = (
             "hidden",
             profile="shown",
             listed="shown",
+            told="shown",
             known="shown",
             lists="shown",
             quoted="",
@@ -188,7 +194,7 @@ SITUATIONS: Final = (
     ),
     Situation(
         "the viewer mutes the author",
-        _all("shown", home="hidden", shared="hidden", live="hidden", tag="hidden"),
+        _all("shown", home="hidden", shared="hidden", live="hidden", tag="hidden", told="hidden"),
         _deeds("yes"),
         before=("follow",),
         after=("mute",),
@@ -211,6 +217,7 @@ SITUATIONS: Final = (
             live="",
             profile="shown",
             listed="shown",
+            told="shown",
             known="shown",
             lists="shown",
         ),

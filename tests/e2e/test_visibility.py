@@ -28,7 +28,8 @@ OPEN = f"""query O($post: ID!, $reply: ID!, $quote: ID!, $root: ID!, $author: ID
   third: user(id: $third) {{ followers {{ nodes {{ id }} }} following {{ nodes {{ id }} }} knownFollowers {{ nodes {{ id }} }} }}
   hashtagFeed(name: $tag) {{ nodes {{ post {{ {ANY} }} }} }} }}"""
 OWN = f"""query {{ viewer {{ homeFeed(first: 100) {{ nodes {{ id reason {{ __typename }} post {{ {ANY} }} }} }}
-  likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }} }} }}"""
+  likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }}
+  notifications(types: [LIKE]) {{ nodes {{ sampleActors {{ id }} post {{ {ANY} }} }} }} }} }}"""
 CURSOR = "{ viewer { homeFeed { liveCursor } } }"
 LIVE = f"subscription L($after: String) {{ homeFeed(after: $after) {{ __typename ... on FeedItemAdded {{ item {{ post {{ {ANY} }} }} }} }} }}"
 MINUTE = 60_000_000
@@ -86,6 +87,8 @@ class Stage:
         await self.viewer.done("followUser", userId=self.third.id)
         for step in self.situation.before:
             await self.step(step)
+        self.posts["own"] = await self.viewer.post("Good morning")
+        await self.author.done("likePost", postId=self.posts["own"])
         root = self.posts["root"] = await self.third.post("What is new?")
         self.posts["post"] = await self.write()
         self.posts["answer"] = await self.write(replyTo=root)
@@ -179,7 +182,9 @@ class Stage:
     def own_paths(self, data: dict[str, Any]) -> dict[str, str]:
         viewer, post = data["viewer"], self.posts["post"]
         items = viewer["homeFeed"]["nodes"]
+        likes = [like for like in viewer["notifications"]["nodes"] if like["post"]["id"] == self.posts["own"]]
         return {
+            "told": has([person for like in likes for person in like["sampleActors"]], self.author.id),
             "home": among([item["post"] for item in items if item["reason"] is None], post),
             "shared": among([item["post"] for item in items if item["reason"] is not None], post),
             "kept": one(*(among(posts_in(viewer[name]), post) for name in ("likes", "bookmarks"))),
