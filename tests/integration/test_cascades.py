@@ -280,8 +280,8 @@ async def test_what_was_under_way_elsewhere_is_taken_back_too(world: World, monk
     late = PostLiked(post=post, author=bob, actor=ann)
 
     async def perform(command: Command, cause: Cause) -> object:
-        """As it begins, a process that has not seen the deletion yet still records a like."""
-        if isinstance(command, Withdraw) and not world.sent:
+        """While all that was known is being taken back, a process that has not seen the deletion yet still records a like."""
+        if isinstance(command, Withdraw) and command.stream.startswith("post-"):
             await append(world.log, reaction_stream(post, ann), late)
         return await World.perform(world, command, cause)
 
