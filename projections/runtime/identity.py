@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from domain.envelope import split_sequence
+from domain.errors import UnknownEventError
 from domain.log.port import EventLog
 from projections.documents.port import Documents
 from projections.runtime.faults import CheckpointError
@@ -28,6 +29,22 @@ async def require_same_log(log: EventLog, documents: Documents, names: Sequence[
                     f"{name} is folded up to {_place(checkpoint)} of shard {shard}, but this log ends at {_place(head)}. "
                     "A log that was restored must begin a new generation, and its documents be rebuilt"
                 )
+            if not await _is_there(log, shard, checkpoint):
+                raise CheckpointError(
+                    f"{name} is folded up to {_place(checkpoint)} of shard {shard}, and that generation of the log ended before it. "
+                    "Documents of what was lost must be rebuilt: begin with empty documents"
+                )
+
+
+async def _is_there(log: EventLog, shard: int, checkpoint: int) -> bool:
+    """Whether the event of a checkpoint is in the log, which only in a generation that has ended can be doubted once its head is higher."""
+    if not checkpoint or split_sequence(checkpoint)[0] == log.identity.generation:
+        return True
+    try:
+        found = await log.read(shard, checkpoint - 1, 1)
+    except UnknownEventError:
+        return True
+    return bool(found) and found[0].sequence == checkpoint
 
 
 async def _require_identity(log: EventLog, documents: Documents, *, empty: bool) -> None:

@@ -17,12 +17,15 @@ from domain.errors import UnavailableError
 from domain.events import REGISTRY, AccountRegistered, ClaimConfirmed, Event, PostLiked, event
 from domain.handlers import handle
 from domain.ids import Namer, account_stream, claim_stream
+from domain.log.generations import close_generation
 from domain.log.port import EventLog
+from domain.log.sqlite.generation import open_sqlite_generation
 from domain.policies import POLICIES, Policy
 from projections.documents.port import Documents
 from projections.folding import Deferred, Family, Operation, on
 from projections.runtime import Cause, CheckpointError, Runtime, Sweeper, Tuning
 from projections.runtime.deadletters import dead_letters
+from projections.runtime.identity import require_same_log
 from projections.runtime.lag import ProjectionStatus, Stillness, projection_status
 from projections.runtime.progress import State
 from projections.runtime.reactors import reactor_name
@@ -361,6 +364,24 @@ async def test_documents_ahead_of_their_log_are_refused(log: EventLog, documents
     await documents.save_checkpoint("tallies", 0, await log.head(0) + 1, None)
     with pytest.raises(CheckpointError, match="position 2"):
         await Runtime(log, documents, [tally_family()]).start()
+
+
+async def test_documents_of_what_a_restored_log_lost_are_refused(documents: Documents, tmp_path: Path) -> None:
+    """They are ahead of the end of a generation, although the next one has outgrown them."""
+    path = tmp_path / "restored.db"
+    async with sqlite_log(path) as log:
+        await like(log, POST, ADA)
+        await require_same_log(log, documents, ["tallies"])
+        await close_generation(log, lambda: account(512, 9))
+        end = await log.head(0)
+    await open_sqlite_generation(path, server_key_fingerprint="test")
+    async with sqlite_log(path) as log:
+        await like(log, POST, BEN)
+        await documents.save_checkpoint("tallies", 0, end, None)
+        await require_same_log(log, documents, ["tallies"])
+        await documents.save_checkpoint("tallies", 0, end + 1, None)
+        with pytest.raises(CheckpointError, match="empty documents"):
+            await require_same_log(log, documents, ["tallies"])
 
 
 async def test_checkpoints_without_a_log_are_refused(log: EventLog, documents: Documents) -> None:
