@@ -5,10 +5,10 @@ Adapters are imported where they are chosen: an embedded server loads no driver,
 
 # ruff: noqa: PLC0415 (see above)
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 from urllib.parse import urlsplit
 
 from api.secrets import Secrets
@@ -23,6 +23,9 @@ from domain.log.verifying import Verifier
 from projections.documents.port import Collection, Documents
 from projections.families import ALL
 from projections.runtime import COLLECTIONS
+
+if TYPE_CHECKING:
+    from domain.log.cassandra import CassandraLog
 
 CASSANDRA_PORT: Final = 9042
 COLLECTIONS_OF_ALL: Final[tuple[Collection, ...]] = (*COLLECTIONS, *(c for family in ALL for c in family.collections))
@@ -53,13 +56,13 @@ async def open_log(settings: Settings, secrets: Secrets) -> EventLog:
         raise StoreError("LOG_URL", address, error) from error
 
 
-async def open_appointments(settings: Settings, log: EventLog) -> tuple[Appointments, Callable[[int], bool]] | None:
-    """The leases on the log's shards, and whether this process could append to a shard; None on SQLite, where one process writes at a time."""
+async def open_appointments(settings: Settings, log: EventLog) -> "tuple[Appointments, CassandraLog] | None":
+    """The leases on the log's shards; None on SQLite, where one process writes at a time."""
     if settings.log_address.startswith("sqlite:"):
         return None
     from domain.log.cassandra import CassandraLog
 
-    return (await log.appointments(), log.appends) if isinstance(log, CassandraLog) else None
+    return (await log.appointments(), log) if isinstance(log, CassandraLog) else None
 
 
 async def open_archive(settings: Settings, secrets: Secrets) -> Archive:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 
 from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import FallthroughRetryPolicy
 from cassandra.query import tuple_factory
 
@@ -48,7 +48,7 @@ class Said(Event, frozen=True, kw_only=True):
     text: str
 
 
-class _Counting:
+class Counting:
     """See domain.log.batching.Aggregates: the state is the number of events."""
 
     def initial(self, _stream: str) -> object:
@@ -70,7 +70,7 @@ async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
     floor = await asyncio.to_thread(_Floor, addresses, keyspace)
     existing = [f"said-{mint_id(number % 1024, os.urandom)}" for number in range(2_000)]
     try:
-        async with _log(addresses, keyspace) as log:
+        async with opened(addresses, keyspace) as log:
             await _append(log, existing, len(existing))
             results = {
                 **await _appends(log, floor, existing, events),
@@ -78,7 +78,7 @@ async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
             }
             await _known_to_be_indexed(log)
         # Another handle, as a rebuilding worker has: nothing is in memory.
-        async with _log(addresses, keyspace) as log:
+        async with opened(addresses, keyspace) as log:
             return {**results, "log.replay": await _replay(log, floor)}
     finally:
         await asyncio.to_thread(floor.close, keyspace)
@@ -168,19 +168,30 @@ class _Floor:
                 return position
 
     def close(self, keyspace: str) -> None:
-        for name in (keyspace, f"{keyspace}_keys"):
-            self._session.execute(f"DROP KEYSPACE {name}", timeout=60)
+        _drop(self._session, keyspace)
         self._cluster.shutdown()
+
+
+def dropped(addresses: Addresses, keyspace: str) -> None:
+    """Drops a log's keyspaces."""
+    host, _, port = addresses.cassandra.partition(":")
+    with Cluster([host], port=int(port)) as cluster:
+        _drop(cluster.connect(), keyspace)
+
+
+def _drop(session: Session, keyspace: str) -> None:
+    for name in (keyspace, f"{keyspace}_keys"):
+        session.execute(f"DROP KEYSPACE {name}", timeout=60)
 
 
 _ATTEMPT = mint_id(0, os.urandom)
 
 
 @asynccontextmanager
-async def _log(addresses: Addresses, keyspace: str) -> AsyncIterator[CassandraLog]:
+async def opened(addresses: Addresses, keyspace: str) -> AsyncIterator[CassandraLog]:
     host, _, port = addresses.cassandra.partition(":")
     log = await open_cassandra_log(
-        [host], int(port), keyspace, master_key=bytes(32), server_key_fingerprint="bench", aggregates=_Counting()
+        [host], int(port), keyspace, master_key=bytes(32), server_key_fingerprint="bench", aggregates=Counting()
     )
     try:
         yield log

@@ -81,6 +81,7 @@ async def process(
             server_key=server_key,
             entropy=os.urandom,
             able=able,
+            ease=lambda _: None,
             listen=listen,
             address=address,
         ) as part:

@@ -1,7 +1,7 @@
 """Keeps this process's leases, and knows whose the other shards are."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -18,7 +18,7 @@ _log = structlog.get_logger("tidings.affinity")
 
 class Appointer:
     """``me`` is None in a process that takes no commands of others. ``able`` says whether this process could append to a shard: one that cannot holds no
-    lease on it. ``clock`` gives monotonic seconds."""
+    lease on it; ``ease`` is told which shards are others'. ``clock`` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -26,12 +26,14 @@ class Appointer:
         me: Peer | None,
         shards: int,
         able: Callable[[int], bool],
+        ease: Callable[[Collection[int]], None],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._me = me
         self._shards = shards
         self._able = able
+        self._ease = ease
         self._clock = clock
         self._appointed = Appointed({}, frozenset())
         self._read_at = -store.seconds
@@ -57,6 +59,8 @@ class Appointer:
                 await self.step()
             except UnavailableError as error:
                 _log.debug("leases not renewed", error=str(error))
+                if self._clock() - self._read_at > self._store.seconds:
+                    self._ease(())
             await asyncio.sleep(self._store.seconds / RENEWALS)
 
     async def step(self) -> None:
@@ -70,6 +74,7 @@ class Appointer:
         if self._me is not None:
             await self._keep(self._me)
         metrics.HELD_SHARDS.set(len(self.held()))
+        self._ease([shard for shard in range(self._shards) if self.elsewhere(shard) is not None])
 
     async def _keep(self, me: Peer) -> None:
         todo = plan(me.name, self._shards, self._appointed)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from api.affinity.listening import InternalServer, Listener
 from api.affinity.wire import Declined, Done, asked, error_of, result_of
 from domain.commands import Command
 from domain.context import Context
+from domain.deciders import initial
 from domain.envelope import Recorded
 from domain.errors import OutcomeUnknownError
 from domain.handlers.forwarding import Forwarding, Handler
@@ -99,10 +100,17 @@ class _Looking(_Through):
 class ForwardingLog(_Through, Forwarding):
     """``elsewhere`` names the process that a shard's commands go to, None where they stay."""
 
-    def __init__(self, log: EventLog, elsewhere: Callable[[int], Peer | None], links: Links) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        elsewhere: Callable[[int], Peer | None],
+        links: Links,
+        initial: Callable[[str], object],
+    ) -> None:
         super().__init__(log)
         self._elsewhere = elsewhere
         self._links = links
+        self._initial = initial
 
     async def run(self, handler: Handler, command: Command, context: Context) -> Result:
         try:
@@ -125,7 +133,7 @@ class ForwardingLog(_Through, Forwarding):
         if not isinstance(answer, Done):
             raise error_of(answer)
         try:
-            return result_of(answer)
+            return result_of(answer, self._initial)
         except (msgspec.MsgspecError, KeyError):
             # A newer process has done it, in terms that this one cannot read.
             raise OutcomeUnknownError(context.command_id) from None
@@ -152,15 +160,17 @@ async def forwarding(
     server_key: bytes,
     entropy: Entropy,
     able: Callable[[int], bool],
+    ease: Callable[[Collection[int]], None],
     listen: socket.socket | None,
     address: str = "",
+    initial: Callable[[str], object] = initial,
 ) -> AsyncIterator[Part]:
     """Holds leases and takes commands of others on ``listen``, which the others reach at ``address``; without it only sends to them."""
     identity = log.identity
     token = internal_token(server_key, identity.log_id)
     links = Links(token)
     me = Peer(secrets.token_hex(_NAME_BYTES), address) if listen is not None else None
-    appointer = Appointer(appointments, me, identity.shards, able, asyncio.get_running_loop().time)
+    appointer = Appointer(appointments, me, identity.shards, able, ease, asyncio.get_running_loop().time)
     listener = Listener(log, handlers, Namer(server_key), entropy, token)
     server = InternalServer(listener)
     async with contextlib.AsyncExitStack() as stack:
@@ -172,7 +182,7 @@ async def forwarding(
         stack.push_async_callback(appointer.leave)
         renewing = asyncio.create_task(appointer.run())
         stack.push_async_callback(_cancel, renewing)
-        yield Part(ForwardingLog(log, appointer.elsewhere, links), appointer)
+        yield Part(ForwardingLog(log, appointer.elsewhere, links, initial), appointer)
 
 
 async def _stop(server: InternalServer, serving: "asyncio.Task[None]") -> None:

@@ -1,14 +1,13 @@
 """How commands and what came of them pass from process to process: MessagePack, many in one frame."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from domain.commands import Command
 from domain.context import Context
-from domain.deciders import initial
 from domain.envelope import Metadata, Recorded
 from domain.errors import (
     Code,
@@ -141,7 +140,8 @@ def declined(number: int) -> bytes:
     return _encode(Declined(number))
 
 
-def result_of(answer: Done) -> Result:
+def result_of(answer: Done, initial: Callable[[str], object]) -> Result:
+    """``initial`` gives a stream's state before its first event, and so the kind of its states."""
     states = {
         stream: msgspec.msgpack.decode(state, type=type(initial(stream))) for stream, state in answer.states.items()
     }

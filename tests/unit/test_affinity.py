@@ -31,6 +31,7 @@ from api.affinity.wire import (
 from domain.commands import CreatePost
 from domain.context import Context
 from domain.deciders import REGISTRY as AGGREGATES
+from domain.deciders import initial
 from domain.envelope import Metadata, Recorded
 from domain.errors import (
     Code,
@@ -145,7 +146,7 @@ def test_a_result_arrives_with_its_events_and_states() -> None:
     [answer] = read_answers(framed(done(9, result)))
     assert isinstance(answer, Done)
     assert answer.number == 9
-    assert result_of(answer) == result
+    assert result_of(answer, initial) == result
     # A field that is new in Result must travel too.
     assert {f.name for f in dataclasses.fields(Result)} == {"id", "outcome", "repeat"}
     assert {f.name for f in dataclasses.fields(Outcome)} == {"events", "positions", "states"}

@@ -11,6 +11,8 @@ from domain.errors import UnavailableError
 from domain.log.cassandra.shard import Shard
 
 BUSY_SECONDS: Final = 0.005
+EASED_SECONDS: Final = 0.1
+"""Where nobody here waits for the newest events."""
 IDLE_SECONDS: Final = 0.25
 SERIAL_SECONDS: Final = 30.0
 
@@ -19,9 +21,10 @@ _log = structlog.get_logger("tidings.log")
 
 class Follower:
     """Keeps a shard's view up to date. ``fresh`` says that the view was at the head just now: an own append that applied proves it,
-    and needs no poll."""
+    and needs no poll. ``eased`` lets it poll less often while there is something: another process appends, and commands go there."""
 
     def __init__(self, shard: Shard) -> None:
+        self.eased = False
         self._shard = shard
         self._fresh_at = 0.0
         self._moved_at = time.monotonic()
@@ -36,13 +39,21 @@ class Follower:
             if rest > 0:
                 await asyncio.sleep(rest)
                 continue
-            moved = False
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(UnavailableError), wait=wait_random_exponential(multiplier=0.05, max=1)
-            ):
-                with attempt:
-                    moved = await self._poll()
-            pause = BUSY_SECONDS if moved else min(pause * 2, IDLE_SECONDS)
+            try:
+                moved = await self._poll()
+            except UnavailableError:
+                moved = await self._answered()
+            busy = EASED_SECONDS if self.eased else BUSY_SECONDS
+            pause = busy if moved else min(pause * 2, IDLE_SECONDS)
+
+    async def _answered(self) -> bool:
+        """A poll, tried until the store answers."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError), wait=wait_random_exponential(multiplier=0.05, max=1)
+        ):
+            with attempt:
+                return await self._poll()
+        raise AssertionError("retries without an end have ended")
 
     async def _poll(self) -> bool:
         shard = self._shard

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -116,7 +116,9 @@ async def open_cassandra_log(
         *(keeper.run() for keeper in keepers),
         *(appender.run() for appender in appenders),
     ]
-    return CassandraLog(bridge, keyspace, meta, shards, appenders, copiers, dispatcher, reader, ring, background)
+    return CassandraLog(
+        bridge, keyspace, meta, shards, appenders, copiers, followers, dispatcher, reader, ring, background
+    )
 
 
 async def _heads_before(meta: Meta, table: LogTable, progress: Progress) -> Mapping[int, int]:
@@ -142,6 +144,7 @@ class CassandraLog:
         shards: Sequence[Shard],
         appenders: Sequence[Appender],
         copiers: Sequence[Copier],
+        followers: Sequence[Follower],
         dispatcher: Dispatcher,
         reader: Reader,
         ring: KeyRing,
@@ -153,6 +156,7 @@ class CassandraLog:
         self.shards = shards
         self._appenders = appenders
         self._copiers = copiers
+        self._followers = followers
         self._dispatcher = dispatcher
         self._reader = reader
         self._ring = ring
@@ -202,6 +206,11 @@ class CassandraLog:
     def appends(self, shard: int) -> bool:
         """Whether this process could append to the shard now."""
         return not self._closing and self._appenders[shard].obstacle() is None
+
+    def ease(self, shards: Collection[int]) -> None:
+        """Follows these shards at leisure, for their commands go to another process; the others as closely as ever."""
+        for shard, follower in zip(self.shards, self._followers, strict=True):
+            follower.eased = shard.place.shard in shards
 
     async def appointments(self) -> CassandraAppointments:
         """The leases of the generation that is written, over this log's session."""
