@@ -57,8 +57,8 @@ class ChangePasswordPayload(AccountPayload):
 
 
 @strawberry.type(description="What became of `deleteAccount`.")
-class DeleteAccountPayload(MutationPayload):
-    pass
+class DeleteAccountPayload(AccountPayload):
+    """Its account is null: nobody sees it any more."""
 
 
 @strawberry.type(description="What became of `revokeSession`.")
@@ -112,7 +112,7 @@ class LeavingMutations:
             return await handle(context.services.log, commands.DeleteAccount(verified=hashed), asked)
 
         ran = await _run(context, work)
-        return DeleteAccountPayload(**ran.common(input.client_mutation_id))
+        return DeleteAccountPayload(ran=ran, **ran.common(input.client_mutation_id))
 
     @mutation("Ends a session of the viewer's, the one that asks included. Ended already: nothing changes.")
     async def revoke_session(self, info: Info, input: Input[RevokeSessionInput]) -> RevokeSessionPayload:
