@@ -1,15 +1,16 @@
 """Whatever befalls the workers, the documents come out the same: a seeded simulation over real stores.
 
 Two processes fold one log at once, step by step, in an order that a seed draws. Their calls to the documents fail before or after they took effect,
-processes die between any two calls, pause in the middle of one while the other takes their lease over, wake up and write on. In the end the
-documents must equal those of a replay that nothing happened to.
+processes die between any two calls, pause in the middle of one while the other takes their lease over, wake up and write on. Meanwhile families are
+rebuilt, by builders that die, or pause and wake up when another has taken over. In the end the documents must equal those of a replay that nothing
+happened to.
 """
 
 import asyncio
 import itertools
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -43,13 +44,17 @@ from projections.feeds import AuthorFilter, author_entries, following_ids
 from projections.folding import Family
 from projections.home import home_family
 from projections.runtime.applying import Folding, Slots
-from projections.runtime.deadletters import dead_letters
-from projections.runtime.leases import Tenure, claim
-from projections.runtime.progress import Board
 from projections.runtime.comparing import Difference, compare
+from projections.runtime.deadletters import dead_letters
+from projections.runtime.lanes import followed, lanes
+from projections.runtime.leases import Tenure, claim
+from projections.runtime.processes import WORKER, Presence
+from projections.runtime.progress import Board
+from projections.runtime.rebuilding import LEASE, Rebuild
 from projections.runtime.replay import checkpoints_of, replay
 from projections.runtime.runner import Runner
 from projections.runtime.tail import Tail
+from projections.runtime.versions import RebuildError, Versions, read_versions
 from projections.timelines import HomeLimits, build, get_timelines, timeline_entries
 from tests.runtime_kit import (
     SHARDS,
@@ -80,7 +85,6 @@ FAMILIES: Sequence[Family] = (
     tally_family(),
     tally_family("poisoned", poison=poisonous),
 )
-OFTEN = [family.name for family in FAMILIES] + ["poisoned"] * 6
 REPLAYED = [family for family in FAMILIES if family.name != "poisoned"]
 # Nothing is swept here, so that what is equal only above a horizon must be equal throughout.
 COMPARED = [
@@ -148,15 +152,14 @@ KINDS = ("crash-before", "crash-after", "outage-before", "outage-after", "pause-
 class SignalsChecked(FaultyDocuments):
     """Checks, wherever a signal is written, that what a live item hydrates from is folded up to it."""
 
-    def __init__(self, documents: Documents, faults: Faults) -> None:
-        super().__init__(documents, faults)
-        self.checked = 0
-
     async def save_checkpoint(self, family: str, shard: int, sequence: int, lease: Lease | None) -> None:
         if family == "signals":
+            versions = await read_versions(self._documents)
             for followed in SIGNALS.follows:
-                assert (await self._documents.load_checkpoints(followed)).get(shard, 0) >= sequence
-            self.checked += 1
+                live = self._documents.pinned({followed: versions.of(followed).live})
+                assert (await live.load_checkpoints(followed)).get(shard, 0) >= sequence
+            if isinstance(self._faults, Fate):
+                self._faults.fired["checked", "signals"] += 1
         await super().save_checkpoint(family, shard, sequence, lease)
 
 
@@ -180,6 +183,8 @@ class Process:
         self.name = name
         self.fate = Fate(world.fired)
         self.documents = SignalsChecked(world.documents, self.fate)
+        self.presence = Presence(world.documents, WORKER, ttl=TTL, monotonic=lambda: 0.0)
+        self.versions = Versions(epoch=-1)
         self.desks: dict[int, Desk] = {}
         self.dead = False
         draw = world.random
@@ -192,21 +197,39 @@ class Process:
             return
         self.world.leases[shard] = tenure.lease
         tail = Tail(self.world.log, shard, window=16, idle=0.01)
-        board = Board()
-        runners = {
-            family.name: Runner(
-                Folding(family, self.documents, Slots(), tenure.ensure, operations=self.operations),
-                tail,
-                self.documents,
-                tenure,
-                board,
+        desk = Desk(tenure, tail, asyncio.create_task(tail.run()), Board(), {})
+        await self.equip(desk)
+        self.desks[shard] = desk
+
+    async def equip(self, desk: Desk) -> None:
+        """With runners for the versions that it knows of."""
+        desk.runners.clear()
+        for lane in lanes(self.versions, FAMILIES):
+            view = self.documents.pinned({lane.family.name: lane.version})
+            folding = Folding(lane.family, view, Slots(), desk.tenure.ensure, operations=self.operations)
+            follows = followed(self.versions, lane.family.follows)
+            desk.runners[lane.label] = Runner(
+                folding,
+                desk.tail,
+                view,
+                desk.tenure,
+                desk.board,
                 events=self.events,
+                label=lane.label,
+                follows=follows,
             )
-            for family in FAMILIES
-        }
-        for runner in runners.values():
+        for runner in desk.runners.values():
             await runner.open()
-        self.desks[shard] = Desk(tenure, tail, asyncio.create_task(tail.run()), board, runners)
+
+    async def look(self) -> None:
+        """Learns which versions there are, and confirms it; not in the middle of a batch."""
+        if any(desk.paused for desk in self.desks.values()):
+            return
+        await self.presence.renew()
+        self.versions = await read_versions(self.world.documents)
+        for desk in self.desks.values():
+            await self.equip(desk)
+        await self.presence.confirm(self.versions.epoch)
 
     async def get_up(self, shard: int) -> None:
         desk = self.desks.pop(shard)
@@ -218,6 +241,7 @@ class Process:
     async def die(self) -> None:
         """Its leases stay until somebody else is given them."""
         self.dead = True
+        await self.presence.leave()
         for shard in list(self.desks):
             await self.get_up(shard)
 
@@ -228,7 +252,7 @@ class Process:
         head = await self.world.log.head(shard)
         if head:
             await desk.tail.events(head - 1, 1)
-        if family in desk.paused or not self._has_work(desk, shard, family):
+        if family not in desk.runners or family in desk.paused or not self._has_work(desk, shard, family):
             return
         self.fate.plan = plan
         self.fate.paused.clear()
@@ -244,7 +268,7 @@ class Process:
 
     def _has_work(self, desk: Desk, shard: int, family: str) -> bool:
         at = desk.board.progress[family, shard].checkpoint
-        follows = next(f.follows for f in FAMILIES if f.name == family)
+        follows = desk.runners[family]._follows
         bound = min((desk.board.progress[name, shard].checkpoint for name in follows), default=desk.tail.seen)
         return at < min(bound, desk.tail.seen)
 
@@ -277,6 +301,7 @@ class World:
         self.numbers = itertools.count(1)
         self.processes = [self.process(), self.process()]
         self.history = History(log, self.random)
+        self.builders: list[Builder] = []
 
     def process(self) -> Process:
         return Process(self, f"worker-{next(self.numbers)}")
@@ -298,8 +323,18 @@ class World:
             await self.history.go_on()
         if draw.random() < 0.05 and self.history.people:
             await build(self.documents, draw.choice(self.history.people), "reader", time.time_ns() // 1000, HOME_LIMITS)
+        if draw.random() < 0.3:
+            await self.build()
         slot = draw.randrange(len(self.processes))
         process, shard = self.processes[slot], draw.randrange(SHARDS)
+        await self.work(process, shard)
+        if process.dead:
+            self.processes[slot] = self.process()
+
+    async def work(self, process: "Process", shard: int) -> None:
+        draw = self.random
+        if draw.random() < 0.1 or process.versions.epoch < 0:
+            await process.look()
         if shard not in process.desks:
             if draw.random() < 0.1 and shard in self.leases:
                 # The lease runs out, whatever its holder believes.
@@ -316,12 +351,47 @@ class World:
         else:
             plan = self.plan() if draw.random() < 0.5 else None
             kept = None if plan is None else replace(plan)
-            await process.turn(shard, draw.choice(OFTEN), plan)
+            labels = sorted(desk.runners)
+            await process.turn(shard, draw.choice(labels + ["poisoned"] * (len(labels) // 2)), plan)
             if plan is not None and kept is not None and plan.at > 0:
                 # It has met no such call: some later turn will.
                 self.deck.append(kept)
-        if process.dead:
-            self.processes[slot] = self.process()
+
+    async def build(self) -> None:
+        """A builder goes a little way; another comes in its place, while it is dead or only asleep, or for another family."""
+        draw = self.random
+        builder = self.builders[-1] if self.builders else None
+        if builder is None or builder.done:
+            if self.history.people and draw.random() < 0.2:
+                await self.hire(draw.choice(REPLAYED))
+            return
+        if draw.random() < 0.03:
+            kind = draw.choice(["crashed", "asleep"])
+            self.fired["builder", kind] += 1
+            if kind == "crashed":
+                await builder.die()
+            await self.hire(builder.family)
+            return
+        await builder.go_on(draw.choice([1, 3, 10, 30]))
+        if builder.done:
+            self.fired["builder", builder.ending()] += 1
+
+    async def hire(self, family: Family) -> None:
+        if self.builders:
+            # Ended, dead or asleep.
+            await self.documents.release_lease(self.builders[-1].lease)
+        self.builders.append(await Builder.come(self, family, f"builder-{next(self.numbers)}"))
+
+    async def wake_builders(self, last: Process) -> None:
+        """The last one goes on to its end, and whoever slept wakes up then."""
+        for builder in reversed(self.builders):
+            while not builder.done:
+                await builder.go_on(50)
+                await last.look()
+                for shard in range(SHARDS):
+                    for label in sorted(last.desks[shard].runners):
+                        await last.turn(shard, label, None)
+            self.fired["builder", builder.ending()] += 1
 
     def plan(self) -> Plan:
         """Each kind comes to each operation, in an order that the seed draws."""
@@ -341,18 +411,85 @@ class World:
                         await process.wake(shard, name)
             await process.die()
         last = self.process()
+        await last.look()
         for shard in range(SHARDS):
             if shard in self.leases:
                 await self.documents.release_lease(self.leases[shard])
             await last.sit_down(shard)
+        await self.wake_builders(last)
+        for shard in range(SHARDS):
             head = await self.log.head(shard)
             desk = last.desks[shard]
-            while any(desk.board.progress[family.name, shard].checkpoint < head for family in FAMILIES):
-                for family in FAMILIES:
-                    await last.turn(shard, family.name, None)
+            while any(desk.board.progress[label, shard].checkpoint < head for label in desk.runners):
+                for label in sorted(desk.runners):
+                    await last.turn(shard, label, None)
                 await asyncio.sleep(0)
-        self.fired["checked", "signals"] += sum(p.documents.checked for p in [*self.processes, last])
         await last.die()
+        await self.documents.refresh()
+
+
+class Gate(Faults):
+    """Lets calls pass one at a time, as many as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: deque[asyncio.Event] = deque()
+        self.open = False
+
+    async def before(self, operation: str) -> None:
+        await super().before(operation)
+        if not self.open:
+            turn = asyncio.Event()
+            self.waiting.append(turn)
+            await turn.wait()
+
+
+class Builder:
+    """A rebuild of one family, call by call."""
+
+    def __init__(self, world: World, family: Family, lease: Lease) -> None:
+        self.family = family
+        self.lease = lease
+        self.gate = Gate()
+        documents = FaultyDocuments(world.documents, self.gate)
+        tenure = Tenure(documents, lease, TTL, 0.0, lambda: 0.0)
+        work = Rebuild(world.log, documents, [family], tenure, clock=lambda: 0, period=0.0, grace=0.0, still=1e9)
+        self._task = asyncio.create_task(work.run())
+
+    @staticmethod
+    async def come(world: World, family: Family, name: str) -> "Builder":
+        lease = await world.documents.claim_lease(LEASE, name, TTL)
+        assert lease is not None
+        return Builder(world, family, lease)
+
+    @property
+    def done(self) -> bool:
+        return self._task.done()
+
+    async def go_on(self, calls: int) -> None:
+        for _ in range(calls):
+            while not self.gate.waiting and not self.done:  # noqa: ASYNC110 -- what it awaits between two calls sets no event
+                await asyncio.sleep(0)
+            if self.done:
+                return
+            self.gate.waiting.popleft().set()
+
+    async def die(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def ending(self) -> str:
+        """How it came out: switched, or fenced off by another's."""
+        if self._task.cancelled():
+            return "dead"
+        error = self._task.exception()
+        if isinstance(error, FencedError | RebuildError):
+            return "fenced"
+        if error is not None:
+            raise error
+        (outcome,) = self._task.result()
+        assert outcome.verdict is None or outcome.verdict.differences == []
+        return "switched"
 
 
 class History:
@@ -432,6 +569,9 @@ EVERYTHING = {
     ("checked", "signals"),
     ("poison", "parked"),
     ("timeline", "kept"),
+    ("builder", "switched"),
+    ("builder", "crashed"),
+    ("builder", "asleep"),
 }
 """Each of these must have happened, or the simulation shows nothing."""
 

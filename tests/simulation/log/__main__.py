@@ -16,11 +16,13 @@ def main() -> int:
     arguments = parser.parse_args()
     first, _, last = arguments.seeds.partition("-")
     counts: Counter[str] = Counter()
-    failed = 0
+    failed, trace = 0, ""
     started = time.perf_counter()
-    for seed in range(int(first), int(last or first) + 1, arguments.step):
+    seeds = range(int(first), int(last or first) + 1, arguments.step)
+    for seed in seeds:
         report = run(seed, trace=print if arguments.trace else None)
         counts += report.counts + Counter({f"answered {name}": count for name, count in report.answers.items()})
+        trace = f"trace {report.hash}: {report.steps} steps, {report.seconds:.3f} virtual seconds"
         if report.breaches:
             failed += 1
             print(f"seed {seed} ({report.seconds:.1f} s, {report.steps} steps): replay with `{report.replay}`")  # noqa: T201
@@ -28,7 +30,9 @@ def main() -> int:
                 print(f"  {breach}")  # noqa: T201
     for name, count in sorted(counts.items()):
         print(f"{count:8}  {name}")  # noqa: T201
-    print(f"{failed} failed; {time.perf_counter() - started:.1f} s; last hash {report.hash}, {report.steps} steps, {report.seconds:.1f} virtual s")  # noqa: T201
+    if len(seeds) == 1:
+        print(trace)  # noqa: T201
+    print(f"{len(seeds)} runs, {failed} failed, {time.perf_counter() - started:.1f} s")  # noqa: T201
     return 1 if failed else 0
 
 

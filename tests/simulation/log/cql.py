@@ -193,7 +193,9 @@ def _select(found: re.Match[str], table: Table, markers: _Markers) -> Select:
     for part in found["where"].split(" AND ") if found["where"] else ():
         column, operator, value = part.split(" ", 2)
         kind = table.columns[column]
-        where.append(Restriction(column, operator, markers.term(value, column, f"list<{kind}>" if operator == "IN" else kind)))
+        where.append(
+            Restriction(column, operator, markers.term(value, column, f"list<{kind}>" if operator == "IN" else kind))
+        )
     each = markers.term(found["each"], "[limit]", "int") if found["each"] else None
     limit = markers.term(found["limit"], "[limit]", "int") if found["limit"] else None
     columns = tuple(found["columns"].split(", "))

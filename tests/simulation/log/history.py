@@ -92,6 +92,7 @@ class History:
         self._trace = trace
         self._hash = hashlib.blake2b(digest_size=16)
         self._wrong_since: dict[Process, float] = {}
+        self._wrong_answers: Counter[Process] = Counter()
         self._clock_known_wrong: dict[Process, float] = {}
 
     def note(self, now: float, who: str, what: str) -> None:
@@ -141,10 +142,14 @@ class History:
             self.answers[attempt] = []
             known = self._clock_known_wrong.get(process)
             if known is not None and now > known:
-                self.complaints.append(f"{process.name} appends at {now:.3f} though its clock is {process.skew / 1e6:+.1f} s off (R8)")
+                self.complaints.append(
+                    f"{process.name} appends at {now:.3f} though its clock is {process.skew / 1e6:+.1f} s off (R8)"
+                )
         return attempt
 
-    def told(self, process: Process, attempt: str | None, clock_asked: float | None, answer: object, now: float) -> None:
+    def told(
+        self, process: Process, attempt: str | None, clock_asked: float | None, answer: object, now: float
+    ) -> None:
         if not process.alive:
             return
         if attempt is not None:
@@ -153,11 +158,14 @@ class History:
         if clock_asked is not None and isinstance(answer, list):
             wrong = self._wrong_since.get(process)
             if wrong is not None and wrong < clock_asked and now - clock_asked < 0.5:
-                # What was decided a moment ago is still on its way to its send.
-                self._clock_known_wrong.setdefault(process, now + 0.05)
+                # It may have given one answer up, and what was decided a moment ago is still on its way to its send.
+                self._wrong_answers[process] += 1
+                if self._wrong_answers[process] == 2:
+                    self._clock_known_wrong[process] = now + 0.05
 
     def clock_set(self, process: Process, now: float) -> None:
         self._clock_known_wrong.pop(process, None)
+        self._wrong_answers.pop(process, None)
         self._wrong_since.pop(process, None)
         if abs(process.skew) > SKEW_LIMIT:
             self._wrong_since[process] = now

@@ -4,15 +4,15 @@ Whatever is scheduled from within a process's context belongs to that process, s
 """
 
 import asyncio
+import contextlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
-
-_Callback = Callable[..., object]
+Ts = TypeVarTuple("Ts")
 
 
 class Process:
@@ -24,7 +24,7 @@ class Process:
         self.skew = 0
         self.steps = 0
         self.dies_at: int | None = None
-        self.frozen: list[tuple["Process | None", asyncio.Handle]] | None = None
+        self.frozen: list[tuple[Process | None, asyncio.Handle]] | None = None
         self.killed: Callable[[], None] = lambda: None
 
     def kill(self) -> None:
@@ -46,8 +46,8 @@ class _Task(asyncio.Task[T]):
 
     def __init__(self, coro: Coroutine[Any, Any, T], loop: "VirtualLoop", context: Context | None = None) -> None:
         self._serial = loop.next_serial()
-        self.process = (context if context is not None else copy_context()).get(PROCESS)
-        super().__init__(coro, loop=loop, context=context)
+        self.context = context if context is not None else copy_context()
+        super().__init__(coro, loop=loop, context=self.context)
 
     def __hash__(self) -> int:
         return self._serial
@@ -71,11 +71,11 @@ class _Future(asyncio.Future[T]):
 class VirtualLoop(asyncio.BaseEventLoop):
     """``limit`` bounds the steps of a run."""
 
-    def __init__(self, limit: int = 2_000_000) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__()
         self.steps = 0
         self.complaints: list[dict[str, Any]] = []
-        self.tasks: list[asyncio.Task[Any]] = []
+        self.tasks: list[_Task[Any]] = []
         self._now = 0.0
         self._limit = limit
         self._serial = 0
@@ -90,17 +90,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
-    def call_soon(self, callback: _Callback, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         context = context if context is not None else copy_context()
         handle = asyncio.Handle(callback, args, self, context)
         self._soon.append((context.get(PROCESS), handle))
         return handle
 
-    def call_soon_threadsafe(self, callback: _Callback, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: _Callback, *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         context = context if context is not None else copy_context()
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -120,11 +124,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.Task[Any]:
         assert isinstance(coro, Coroutine)
-        task: asyncio.Task[Any] = _Task(coro, self, context)
+        task: _Task[Any] = _Task(coro, self, context)
         self.tasks.append(task)
         return task
 
-    def run_in_executor(self, executor: object, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
+    def run_in_executor(self, _executor: object, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         """There are no threads here: it runs in the next step."""
         future: asyncio.Future[T] = self.create_future()
 
@@ -197,10 +201,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 coro = task.get_coro()
                 assert coro is not None
-                try:
-                    coro.close()
-                except RuntimeError:
-                    pass  # It awaits something while it is being closed.
+                with contextlib.suppress(Exception):  # what it does while it is being closed is nobody's business
+                    task.context.run(coro.close)
             elif not task.cancelled():
                 task.exception()
         self.tasks.clear()

@@ -78,7 +78,7 @@ def after(state: State, row: Row) -> State:
     return {"events": state["events"] + 1, "total": state["total"] + amount, "owner": owner}
 
 
-def verdict(op: Op, state: Mapping[str, State]) -> str | Sequence[Wanted]:
+def verdict(op: Op, state: Mapping[str, State]) -> str | Sequence[Wanted]:  # noqa: PLR0911 -- a table in words
     """The events that ``op`` makes of these states, or the refusal's code, or ``unchanged``."""
     first = op.streams[0]
     if op.kind == "guarded" and state[op.given]["owner"] != op.owner:

@@ -100,7 +100,9 @@ class Oracle:
             for clustering, cells in result.rows:
                 row = row_of(cells["body"].value, key[2] if table == self._log else -1)
                 named = (*key[:2], *clustering) if table == self._log else (*key, *clustering)
-                if named != ((1, row.shard, row.position) if table == self._log else (row.stream, row.version, 1, row.position)):
+                if named != (
+                    (1, row.shard, row.position) if table == self._log else (row.stream, row.version, 1, row.position)
+                ):
                     self._breach(f"{table} has {row.short} under {named}")
                 found[row.shard].append(row)
         return {shard: sorted(rows, key=lambda row: row.position) for shard, rows in sorted(found.items())}
@@ -117,7 +119,9 @@ class Oracle:
                 self._breach(f"{where}: lies in segment {row.segment}")
             versions[row.stream] += 1
             if row.version != versions[row.stream]:
-                self._breach(f"{where}: version {row.version} of {row.stream}, where {versions[row.stream]} must follow")
+                self._breach(
+                    f"{where}: version {row.version} of {row.stream}, where {versions[row.stream]} must follow"
+                )
             if row.recorded_at < recorded_at:
                 self._breach(f"{where}: recorded {recorded_at - row.recorded_at} µs before the event in front of it")
             recorded_at = row.recorded_at
@@ -152,9 +156,11 @@ class Oracle:
         states: dict[str, State] = {stream: past.state(stream, before) for stream in op.streams}
         wanted = [(row.stream, row.type, dict(row.payload)) for row in own]
         for given in self._given_states(op.given, op.shard, before, past):
-            if verdict(op, states | given) == wanted:
+            if verdict(op, {**states, **given}) == wanted:
                 return
-        self._breach(f"{op}: at {own[0].position} it has {wanted}, on what stands before it were {verdict(op, states | given)}")
+        self._breach(
+            f"{op}: at {own[0].position} it has {wanted}, on what stands before it were {verdict(op, {**states, **given})}"
+        )
 
     def _given_states(self, given: str, shard: int, before: int, past: Past) -> list[Mapping[str, State]]:
         """Those that an append may rest on: any of another shard's past, and exactly the present of its own."""
@@ -183,10 +189,14 @@ class Oracle:
             elif other == op.shard:
                 options = [{op.given: past.state(op.given, moment)}]
             else:
-                options = [{op.given: past.state(op.given, at)} for at in past.moments([op.given], *self._window(other, asked))]
-            if any(verdict(op, states | given) == expected for given in options):
+                options = [
+                    {op.given: past.state(op.given, at)} for at in past.moments([op.given], *self._window(other, asked))
+                ]
+            if any(verdict(op, {**states, **given}) == expected for given in options):
                 return
-        self._breach(f"{op}: was answered {expected} by {asked.process}, right at no moment from {low} to {high} of shard {op.shard}")
+        self._breach(
+            f"{op}: was answered {expected} by {asked.process}, right at no moment from {low} to {high} of shard {op.shard}"
+        )
 
     def _window(self, shard: int, asked: Asked | Seen) -> tuple[int, int]:
         """What everyone could see when it was asked, and what was there at most when it was answered."""
@@ -207,7 +217,11 @@ class Oracle:
         log = {row.short: row for rows in past.shards.values() for row in rows}
         for short, row in index.items():
             there = log.get(short)
-            if there is None or (there.payload, there.command, there.attempt) != (row.payload, row.command, row.attempt):
+            if there is None or (there.payload, there.command, there.attempt) != (
+                row.payload,
+                row.command,
+                row.attempt,
+            ):
                 self._breach(f"the index has {short}, which is not in the log")
         for shard, watermark in self._watermarks.items():
             lacking = [row.position for row in past.shards[shard][:watermark] if row.short not in index]
@@ -226,7 +240,9 @@ class Oracle:
         if seen.kind == "head":
             low, high = self._window(int(seen.name), seen)
             if not low <= seen.found <= high:
-                self._breach(f"{seen.process} was shown head {seen.found} of shard {seen.name}, outside of {low} to {high}")
+                self._breach(
+                    f"{seen.process} was shown head {seen.found} of shard {seen.name}, outside of {low} to {high}"
+                )
             return
         low, high = self._window(stream_shard(seen.name, self._shards), seen)
         if seen.kind == "load":

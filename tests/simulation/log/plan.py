@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from tests.simulation.log.faults import CLUSTER_KINDS, REQUEST_KINDS
 
-_PROCESS_KINDS = ("killed", "killed at a send", "frozen", "frozen long", "cut off", "clock off", "node down", "cluster slow")
+_PROCESS_KINDS = (
+    "killed",
+    "killed at a send",
+    "frozen",
+    "frozen long",
+    "cut off",
+    "clock off",
+    "node down",
+    "cluster slow",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def plan_of(seed: int) -> Plan:
         processes=source.choice((2, 2, 2, 3, 4)),
         clients=source.choice((1, 2, 3)),
         shards=source.choice((1, 2, 2)),
-        commands=source.randint(50, 110),
+        commands=source.randint(40, 90),
         pace=source.uniform(0.005, 0.08),
         latency=source.choice((0.001, 0.003, 0.01)),
         large=source.random() < 0.3,

@@ -22,6 +22,14 @@ APPENDS: Final = 4.0
 """How much likelier an append meets a fault than a read: there are so many more of these."""
 
 
+_NEVER_RUN: Final[Mapping[str, Callable[[], Exception]]] = {
+    "connection broken before": lambda: ConnectionShutdown("broken"),
+    "unavailable": lambda: Unavailable("too few replicas", required_replicas=2, alive_replicas=1),
+    "no host": lambda: NoHostAvailable("none", {}),
+    "refused": lambda: InvalidRequest("refused"),
+}
+
+
 class Network:
     """Between one process and the cluster. Until ``cut_until`` nothing passes."""
 
@@ -82,35 +90,28 @@ class _Carriage:
         self.attempt = self._cluster.history.sent(network.process, request, self._cluster.loop.time())
 
     def go(self, kind: str | None) -> None:
-        network = self._network
-        if kind is not None:
-            self._note(f"{kind}: {self._name}")
-        match kind:
-            case None:
-                self._arrive(network.delay(), self._answer)
-            case "request lost":
-                self.silence()
-            case "reply lost":
-                self._arrive(network.delay(), self._ignore)
-                self.silence()
-            case "request late":
-                patience = network.patience()
-                self._end(patience, OperationTimedOut())
-                self._arrive(patience + self._cluster.faults.source.random() * 2.5, self._ignore)
-            case "delivered twice":
-                self._arrive(network.delay(), self._ignore)
-                self._arrive(network.delay() + self._cluster.faults.source.random() * 0.05, self._answer)
-            case "connection broken before":
-                self._end(network.delay(), ConnectionShutdown("broken"))
-            case "connection broken after":
-                self._arrive(network.delay(), self._ignore)
-                self._end(network.delay(), ConnectionShutdown("broken"))
-            case "unavailable":
-                self._end(2 * network.delay(), Unavailable("too few replicas", required_replicas=2, alive_replicas=1))
-            case "no host":
-                self._end(0, NoHostAvailable("none", {}))
-            case "refused":
-                self._end(2 * network.delay(), InvalidRequest("refused"))
+        if kind is None:
+            self._arrive(self._network.delay(), self._answer)
+            return
+        self._note(f"{kind}: {self._name}")
+        if kind in _NEVER_RUN:
+            self._end(2 * self._network.delay(), _NEVER_RUN[kind]())
+        elif kind == "request lost":
+            self.silence()
+        elif kind == "reply lost":
+            self._arrive(self._network.delay(), self._ignore)
+            self.silence()
+        elif kind == "request late":
+            patience = self._network.patience()
+            self._end(patience, OperationTimedOut())
+            self._arrive(patience + self._cluster.faults.source.random() * 2.5, self._ignore)
+        elif kind == "delivered twice":
+            self._arrive(self._network.delay(), self._ignore)
+            self._arrive(self._network.delay() + self._cluster.faults.source.random() * 0.05, self._answer)
+        else:
+            assert kind == "connection broken after"
+            self._arrive(self._network.delay(), self._ignore)
+            self._end(self._network.delay(), ConnectionShutdown("broken"))
 
     def silence(self) -> None:
         """Nobody answers: the driver stops waiting."""
@@ -184,7 +185,9 @@ class Response:
     def __init__(self, loop_soon: Callable[..., object], context: Context) -> None:
         self._soon = loop_soon
         self._context = context
-        self._callbacks: tuple[Callable[..., object], Callable[..., object], tuple[Any, ...], tuple[Any, ...]] | None = None
+        self._callbacks: (
+            tuple[Callable[..., object], Callable[..., object], tuple[Any, ...], tuple[Any, ...]] | None
+        ) = None
         self._answer: tuple[Answer] | None = None
 
     def add_callbacks(
@@ -236,6 +239,7 @@ class Session:
         return PreparedStatement(columns, query_id, None, query, None, 4, None, None)
 
     def execute(self, statement: str, timeout: float | None = None) -> None:
+        assert timeout is not None
         self._cluster.define(statement)
 
     def execute_async(

@@ -54,7 +54,7 @@ class Workload:
     def streams(self) -> list[str]:
         return [stream for group in (*self.tallies, *self.seats, self.notes) for stream in group]
 
-    def next(self) -> Op:
+    def next(self) -> Op:  # noqa: PLR0911 -- a table of chances
         source = self._source
         shard = source.randrange(self._shards)
         draw = source.random()
@@ -81,6 +81,17 @@ class Workload:
             return Op(id=id_, kind="fresh", shard=shard, streams=(new, tally), owner=owner)
         subject = source.choice(SUBJECTS)
         return Op(id=id_, kind="note", shard=shard, streams=(self.notes[shard],), owner=subject, text=f"note {id_}")
+
+    def after(self, taken: Op) -> Op:
+        """What somebody asks who knows that a seat was just taken: it rests on that, in the same shard or as a given state."""
+        source = self._source
+        id_ = mint_id(0, source.randbytes)
+        [seat] = taken.streams
+        if source.random() < 0.4:
+            return Op(id=id_, kind="leave", shard=taken.shard, streams=(seat,), owner=taken.owner)
+        shard = source.randrange(self._shards)
+        tally = source.choice(self.tallies[shard])
+        return Op(id=id_, kind="guarded", shard=shard, streams=(tally,), owner=taken.owner, given=seat)
 
     def again(self, op: Op) -> Op:
         """The same wish in a new command, as a client has it that was not told what became of the first."""

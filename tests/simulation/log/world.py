@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-
 import random
 import time
 from collections import Counter
@@ -16,7 +15,16 @@ import structlog
 
 from domain.envelope import Recorded, split_sequence
 from domain.errors import LogError, OutcomeUnknownError, OverloadedError, Refusal, UnavailableError
-from domain.log.cassandra import CassandraLog, driver, keeper, migrate_cassandra, open_cassandra_log, shard
+from domain.log.cassandra import (
+    CassandraLog,
+    driver,
+    follower,
+    keeper,
+    loading,
+    migrate_cassandra,
+    open_cassandra_log,
+    shard,
+)
 from domain.log.cassandra import clock as clock_guard
 from domain.log.cassandra import index as index_module
 from tests.contract.log_domain import Aggregates, Note, Noted, Seat, Tally
@@ -42,6 +50,9 @@ _TUNED: Final = (
     (shard, "PAGE", 24),
     (shard, "_REBASE_PAGES", 1),
     (shard, "TAIL_ROWS", 300),
+    (loading, "EVERY", 5),
+    (follower, "BUSY_SECONDS", 0.02),
+    (follower, "IDLE_SECONDS", 0.5),
     (keeper, "STEP_SECONDS", 0.2),
     (keeper, "IDLE_SECONDS", 1.0),
     (keeper, "MEND_AFTER", 600_000),
@@ -70,11 +81,13 @@ class Report:
         return f"python -m tests.simulation.log {self.seed} --trace"
 
 
-def run(seed: int, *, trace: Callable[[str], None] | None = None, plan: Plan | None = None) -> Report:
-    """One run, from beginning to end, in no time."""
+def run(
+    seed: int, *, trace: Callable[[str], None] | None = None, plan: Plan | None = None, limit: int = 1_000_000
+) -> Report:
+    """One run, from beginning to end, in no time; of at most ``limit`` steps."""
     plan = plan if plan is not None else plan_of(seed)
     history = History(trace)
-    loop = VirtualLoop()
+    loop = VirtualLoop(limit)
     world = World(loop, plan, history)
     with _hermetic(loop, world, seed):
         try:
@@ -171,6 +184,13 @@ class World:
         self._left -= 1
         return self.workload.next()
 
+    def spread(self, teller: "Writer", op: Op) -> None:
+        """Word of it comes to another process at once."""
+        others = [writer for writer in self.alive if writer is not teller]
+        if others and not self.over:
+            hearer = self.source.choice(others)
+            self.start(hearer.process, hearer.hear(op))
+
     # The course of a run
 
     async def main(self) -> None:
@@ -178,7 +198,11 @@ class World:
         await self.start(
             migrator,
             migrate_cassandra(
-                ["node"], KEYSPACE, server_key_fingerprint=FINGERPRINT, shards=self.plan.shards, segment_size=SEGMENT_SIZE
+                ["node"],
+                KEYSPACE,
+                server_key_fingerprint=FINGERPRINT,
+                shards=self.plan.shards,
+                segment_size=SEGMENT_SIZE,
             ),
         )
         for _ in range(self.plan.processes):
@@ -260,13 +284,16 @@ class World:
                 counts["sent again"] += 1
         return counts
 
-    def logged(self, _logger: object, method: str, event: Any) -> Any:
+    def logged(self, _logger: object, _method: str, event: Any) -> Any:
         """The log's own words go into the trace; some of them are none that should ever be said."""
         process = PROCESS.get()
         text = str(event.get("event"))
         self.history.note(self.loop.time(), process.name if process is not None else "world", f"says {text}")
         self.history.reached[text] += 1
-        if text in ("appender failed", "a part of the log has stopped", "event cannot be folded") and not self.plan.sets_back:
+        if (
+            text in ("appender failed", "a part of the log has stopped", "event cannot be folded")
+            and not self.plan.sets_back
+        ):
             self.history.complaints.append(f"{text}: {event.get('exc_info')!r}")
         raise structlog.DropEvent
 
@@ -461,8 +488,20 @@ class Writer:
             asked.events = [_short(recorded) for recorded in outcome.events]
             asked.position = split_sequence(outcome.positions[op.shard])[1]
         asked.answered_at = self._now
-        self._history.note(self._now, self.process.name, f"told {asked.answer} {asked.code} {op.id[-5:]} {asked.position}")
+        self._history.note(
+            self._now, self.process.name, f"told {asked.answer} {asked.code} {op.id[-5:]} {asked.position}"
+        )
+        if asked.answer == "appended" and op.kind == "take":
+            self._world.spread(self, op)
         return asked
+
+    async def hear(self, op: Op) -> None:
+        """Somebody else was told that ``op`` was done, and says so: what is asked here now must rest on it."""
+        if self._log is None:
+            return
+        self._busy += 1
+        await self.ask(self._log, self._world.workload.after(op))
+        self._busy -= 1
 
     async def _look(self, log: CassandraLog) -> None:
         stream = self._source.choice(self._world.workload.streams)
@@ -510,7 +549,12 @@ class Writer:
     async def probe(self) -> None:
         assert self._log is not None
         for number in range(self._world.plan.shards):
-            op = Op(id=f"probe-{self.process.name}-{number}", kind="count", shard=number, streams=(self._world.workload.tallies[number][0],))
+            op = Op(
+                id=f"probe-{self.process.name}-{number}",
+                kind="count",
+                shard=number,
+                streams=(self._world.workload.tallies[number][0],),
+            )
             # Its clock may have to be looked at once more first, or the store to be heard of.
             while (await self.ask(self._log, op)).answer == "unavailable":
                 await asyncio.sleep(0.2)
@@ -527,7 +571,11 @@ class Writer:
             )
             for recorded in events:
                 note = recorded.event
-                if isinstance(note, Noted) and not self._world.plan.sets_back and (note.private is None or note.private.text != texts[recorded.metadata.command_id]):
+                if (
+                    isinstance(note, Noted)
+                    and not self._world.plan.sets_back
+                    and (note.private is None or note.private.text != texts[recorded.metadata.command_id])
+                ):
                     self._history.complaints.append(f"{recorded.event_id} does not open to what was written")
         for number in range(self._world.plan.shards):
             await log.head(number)
