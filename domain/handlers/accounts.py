@@ -100,7 +100,7 @@ async def _repeated(log: EventLog, wanted: _Registration, context: Context) -> R
     if claim.input_hmac != wanted.input_hmac:
         raise refuse(Code.IDEMPOTENCY_MISMATCH, "This idempotency key was used with other input.", "idempotencyKey")
     owner = await state_of(log, account_stream(claim.owner), Account)
-    if not owner.names(claim.claim_id):
+    if owner.deleted or not owner.names(claim.claim_id):
         return None
     return Result(claim.owner, await confirm(log, account_stream(claim.owner), context), repeat=True)
 

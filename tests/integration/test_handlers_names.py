@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import pytest
 
 from domain import deciders
-from domain.commands import ChangeHandle, Command, DeactivateAccount, RegisterAccount
+from domain.commands import ChangeHandle, Command, DeactivateAccount, DeleteAccount, RegisterAccount, ReleaseClaim
 from domain.context import Context
 from domain.deciders.account import Account
 from domain.deciders.claim import Claim
 from domain.envelope import Recorded
 from domain.errors import Code, Refusal
-from domain.events import ClaimHeld, ClaimVoided
+from domain.events import AccountDeleted, ClaimHeld, ClaimVoided
 from domain.handlers import Result, handle
 from domain.handlers.accounts import find_account
 from domain.handlers.result import confirm
@@ -349,6 +349,31 @@ async def test_a_handle_that_was_fenced_off_from_its_holder_can_still_be_its(wor
     await world.rename(ann, "prize")
     await world.react()
     assert await world.owner("prize") == ann
+    await check(world)
+
+
+async def test_a_request_that_is_repeated_after_the_deletion_makes_another_account(world: World) -> None:
+    command = RegisterAccount(handle="ann", email="ann@example.org", password_hash="hash", idempotency_key="once")
+    ann = (await world.do(None, command)).id
+    (deleted,) = (await world.do(ann, DeleteAccount(verified="hash"))).outcome.events
+    event = deleted.event
+    assert isinstance(event, AccountDeleted)
+    assert await world.refused(world.do(None, command)) == Code.DUPLICATE
+    for claim, claim_id, rests in (
+        (event.handle_claim_stream, event.handle_claim, True),
+        (event.email_claim_stream, event.email_claim, False),
+    ):
+        release = ReleaseClaim(
+            claim_stream=claim, owner=ann, claim_id=claim_id, given_up_at=deleted.recorded_at, rests=rests
+        )
+        assert (await world.do(None, release)).changed
+        assert not (await world.do(None, release)).changed
+    assert await world.refused(world.do(None, command)) == Code.DUPLICATE
+    world.now += 31 * DAY
+    again = await world.do(None, command)
+    assert again.id != ann
+    repeat = await world.do(None, command)
+    assert (repeat.id, repeat.repeat) == (again.id, True)
     await check(world)
 
 
