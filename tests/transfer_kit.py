@@ -15,10 +15,13 @@ from domain.log.archive import Archive
 from domain.log.batching import Aggregates as Folding
 from domain.log.cassandra import open_cassandra_log
 from domain.log.cassandra.archive import open_cassandra_archive
+from domain.log.cassandra.verifying import open_cassandra_verifier
 from domain.log.port import EventLog
 from domain.log.sealing import MasterKeys
 from domain.log.sqlite import open_sqlite_log
 from domain.log.sqlite.archive import open_sqlite_archive
+from domain.log.sqlite.verifying import open_sqlite_verifier
+from domain.log.verifying import Verifier
 from tests.contract.log_domain import Aggregates, counting, new_id, note, noting, seat, taking, tally
 from tests.log_cassandra_kit import FINGERPRINT, Store
 
@@ -40,6 +43,8 @@ class Home(Protocol):
 
     async def archive(self) -> Archive: ...
 
+    async def verifier(self) -> Verifier: ...
+
 
 NewHome = Callable[..., Coroutine[Any, Any, Home]]
 """Makes a home of an adapter ("sqlite", "cassandra"), a number of shards and a size of segments."""
@@ -50,7 +55,7 @@ class SqliteHome:
     path: Path
     shards: int = 8
     segment_size: int = 64
-    opened: list[EventLog | Archive] = field(default_factory=list)
+    opened: list[EventLog | Archive | Verifier] = field(default_factory=list)
 
     async def log(
         self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = (), aggregates: Folding = TESTS
@@ -67,6 +72,11 @@ class SqliteHome:
         self.opened.append(log)
         return log
 
+    async def verifier(self) -> Verifier:
+        verifier = await open_sqlite_verifier(self.path, master_key=MASTER_KEY, server_key_fingerprint=FINGERPRINT)
+        self.opened.append(verifier)
+        return verifier
+
     async def archive(self) -> Archive:
         archive = await open_sqlite_archive(
             self.path, server_key_fingerprint=FINGERPRINT, shards=self.shards, segment_size=self.segment_size
@@ -78,7 +88,7 @@ class SqliteHome:
 @dataclass
 class CassandraHome:
     store: Store
-    opened: list[EventLog | Archive] = field(default_factory=list)
+    opened: list[EventLog | Archive | Verifier] = field(default_factory=list)
 
     async def log(
         self, *, master_key: bytes = MASTER_KEY, retired: Sequence[bytes] = (), aggregates: Folding = TESTS
@@ -94,6 +104,17 @@ class CassandraHome:
         )
         self.opened.append(log)
         return log
+
+    async def verifier(self) -> Verifier:
+        verifier = await open_cassandra_verifier(
+            [self.store.host],
+            self.store.port,
+            self.store.keyspace,
+            master_key=MASTER_KEY,
+            server_key_fingerprint=FINGERPRINT,
+        )
+        self.opened.append(verifier)
+        return verifier
 
     async def archive(self) -> Archive:
         archive = await open_cassandra_archive(

@@ -17,6 +17,7 @@ from domain.log import cloudevents
 from domain.log.archive import Archive
 from domain.log.cloudevents import TruncatedError
 from domain.log.codec import StoredEvent
+from domain.log.findings import Kind, Report
 from domain.log.port import EventLog
 from tests.contract.log_domain import Note, counting, new_id, note, tally
 from tests.contract.log_kit import read_everything
@@ -109,6 +110,9 @@ async def test_commands_stay_whole_and_in_segments(new_home: NewHome, adapter: s
     await told(here)
     archive = await there.archive()
     await imported(archive, await exported(await here.archive()))
+    report = Report()
+    await (await there.verifier()).verify(report)
+    assert [finding for finding in report.findings if finding.kind is not Kind.KEY] == []
     attempts: dict[object, set[str]] = {}
     segments: dict[str, set[int]] = {}
     for row in await rows_of(archive):
