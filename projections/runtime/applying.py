@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -85,36 +85,47 @@ class Folding:
 
     async def consume(self, events: Sequence[Recorded], parking: Parking) -> int:
         """Takes events (one or more) and answers with the sequence up to which all is durable."""
-        batch = self._fold(events, parking)
-        try:
-            await self._write(batch, parking)
-        except Exception as error:
-            if not event_fault(error):
-                raise
+        async with self._slots.quick:
+            # Inside, so that no more batches than these wait in memory, and no more are folded between two looks at anything else.
+            batch = self._fold(events, parking)
+            fault = await self._faulty(self._apply(batch, parking))
+        if not fault:
+            fault = await self._faulty(self._run_deferred(batch))
+        if fault:
             for recorded in events[: batch.events]:
                 await self._take_alone(recorded, parking)
         return batch.upto
+
+    async def _faulty(self, work: Awaitable[None]) -> bool:
+        """Whether some event made it fail; what is nobody's fault is raised."""
+        try:
+            await work
+        except Exception as error:
+            if not event_fault(error):
+                raise
+            return True
+        return False
 
     def _fold(self, events: Sequence[Recorded], parking: Parking) -> Batch:
         family = parking.spared(self._family)
         return fold_batch(family, events, parked=parking.holds, operations=self._operations)
 
-    async def _write(self, batch: Batch, parking: Parking) -> None:
-        await self._write_state(batch, parking)
-        await self._run_deferred(batch)
-
     async def _write_state(self, batch: Batch, parking: Parking) -> None:
         async with self._slots.quick:
-            self._ensure()
-            await parking.park(batch.letters)
-            for collection, docs in batch.docs.items():
-                for step in steps(docs):
-                    self._ensure()
-                    await self._documents.apply(collection, step)
-            for collection, rows in batch.rows.items():
-                for some in steps(rows):
-                    self._ensure()
-                    await self._documents.put(collection, some)
+            await self._apply(batch, parking)
+
+    async def _apply(self, batch: Batch, parking: Parking) -> None:
+        """Collection by collection in the order in which the folds named them, states before rows."""
+        self._ensure()
+        await parking.park(batch.letters)
+        for collection, docs in batch.docs.items():
+            for step in steps(docs):
+                self._ensure()
+                await self._documents.apply(collection, step)
+        for collection, rows in batch.rows.items():
+            for some in steps(rows):
+                self._ensure()
+                await self._documents.put(collection, some)
 
     async def _run_deferred(self, batch: Batch) -> None:
         deferred = [one for one in batch.deferred if self._deferred or one[1].exact]

@@ -17,7 +17,7 @@ from projections.runtime.leases import Tenure
 from projections.runtime.progress import Board
 from projections.runtime.tail import Tail
 
-EVENTS: Final = 1_000
+EVENTS: Final = 512
 """Events that one batch takes at most: few where they trickle in, all of them where the consumer is behind."""
 
 _log = structlog.get_logger("tidings.runtime")
