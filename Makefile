@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check bench bench-scale schema lock format env clean
+.PHONY: help run test test-fast check bench bench-scale chaos schema lock format env clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ bench: $(VENV)/dev.stamp ## Measure, on real servers; ONLY=name for one benchmar
 
 bench-scale: $(VENV)/dev.stamp ## Measure with several processes and large data; takes long
 	$(BIN)/python -m benchmarks --scale $(if $(ONLY),--only $(ONLY))
+
+chaos: $(VENV)/dev.stamp ## Pause and kill writers and nodes, then verify; SECONDS=300 SEED=1 NODES=1 (3: a ring)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),300) --seed $(or $(SEED),1) --nodes $(or $(NODES),1)
 
 schema: $(VENV)/dev.stamp ## Write the GraphQL schema file from the code
 	$(BIN)/tidings schema
