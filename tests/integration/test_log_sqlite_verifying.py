@@ -69,11 +69,12 @@ async def verified(
 async def filled(path: Path) -> int:
     """A log with 150 events and more in every shard; how many there are."""
     async with opened(path) as log:
-        for number in range(SHARDS):
-            subject = new_id(slot_in(number, SHARDS))
-            await log.execute(noting(note(subject), SHARDS, subject, "rain", new_subject=True))
-            streams = [tally(new_id(slot_in(number, SHARDS))) for _ in range(5)]
-            await asyncio.gather(*(log.execute(counting(stream, SHARDS, *range(10))) for stream in streams * 3))
+        shards = range(SHARDS)
+        subjects = [new_id(slot_in(number, SHARDS)) for number in shards]
+        streams = [tally(new_id(slot_in(number, SHARDS))) for number in shards for _ in range(5)]
+        sealed = [noting(note(subject), SHARDS, subject, "rain", new_subject=True) for subject in subjects]
+        await asyncio.gather(*(log.execute(execution) for execution in sealed))
+        await asyncio.gather(*(log.execute(counting(stream, SHARDS, *range(10))) for stream in streams * 3))
         return len(await read_everything(log))
 
 
