@@ -387,6 +387,9 @@ class World:
         for builder in reversed(self.builders):
             while not builder.done:
                 await builder.go_on(50)
+                if builder is not self.builders[-1]:
+                    # It has done what harm it could, and looks at its clock.
+                    builder.now = TTL
                 await last.look()
                 for shard in range(SHARDS):
                     for label in sorted(last.desks[shard].runners):
@@ -452,7 +455,8 @@ class Builder:
         self.lease = lease
         self.gate = Gate()
         documents = FaultyDocuments(world.documents, self.gate)
-        tenure = Tenure(documents, lease, TTL, 0.0, lambda: 0.0)
+        self.now = 0.0
+        tenure = Tenure(documents, lease, TTL, 0.0, lambda: self.now)
         work = Rebuild(world.log, documents, [family], tenure, clock=lambda: 0, period=0.0, grace=0.0, still=1e9)
         self._task = asyncio.create_task(work.run())
 
@@ -573,7 +577,7 @@ EVERYTHING = {
     ("builder", "crashed"),
     ("builder", "asleep"),
 }
-"""Each of these must have happened, or the simulation shows nothing."""
+"""Each of these must have happened to many, or the simulation shows nothing."""
 
 
 async def simulate(stack: AsyncExitStack, folder: Path, seed: int, steps: int) -> World:
@@ -640,10 +644,18 @@ async def tallies(live: Documents, family: str) -> Counter[tuple[str, str]]:
     return Counter({(document.id, field): int(str(document.fields[field])) for document, field in fields})
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 33), marks=pytest.mark.slow)], ids=["few", "many"])
-async def test_the_documents_are_the_same_whatever_befell_the_workers(seeds: range, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "steps", "due"),
+    [
+        pytest.param(range(2), 200, set(), id="few"),
+        pytest.param(range(2, 22), 600, EVERYTHING, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    ],
+)
+async def test_the_documents_are_the_same_whatever_befell_the_workers(
+    seeds: range, steps: int, due: set[tuple[str, str]], tmp_path: Path
+) -> None:
     fired: Counter[tuple[str, str]] = Counter()
     for seed in seeds:
         async with AsyncExitStack() as stack:
-            fired += (await simulate(stack, tmp_path, seed, 500)).fired
-    assert {what for what in EVERYTHING if not fired[what]} == set()
+            fired += (await simulate(stack, tmp_path, seed, steps)).fired
+    assert {what for what in due if not fired[what]} == set()
