@@ -168,6 +168,17 @@ class Settings(BaseSettings):
         return self.documents_url or f"sqlite:///{self.data_dir / 'documents.db'}"
 
     @property
+    def command_patience(self) -> float:
+        """How long a command may wait in the log. It ends before the operation that asked for it: the client is to hear UNKNOWN and the command's id,
+        not only that time has run out."""
+        return self.operation_timeout * 0.8
+
+    @property
+    def answer_patience(self) -> float:
+        """How long another process may take over a command: longer than its log, shorter than the operation."""
+        return self.operation_timeout * 0.9
+
+    @property
     def embedded(self) -> bool:
         """Whether both stores are files of this machine."""
         return self.log_address.startswith("sqlite:") and self.documents_address.startswith("sqlite:")

@@ -188,6 +188,7 @@ async def _open_cassandra_log(settings: Settings, secrets: Secrets) -> EventLog:
         retired_master_keys=secrets.retired_master_keys,
         server_key_fingerprint=Namer(secrets.server_key).fingerprint(),
         aggregates=deciders,
+        patience=settings.command_patience,
     )
 
 

@@ -30,6 +30,8 @@ from domain.log.affinity import Appointments, Peer
 from domain.log.port import EventLog, Execution, LogIdentity, Outcome
 
 _NAME_BYTES: Final = 8
+PATIENCE: Final = 12.0
+"""Seconds that an answer may take: longer than the log itself makes a caller wait."""
 
 
 def internal_token(server_key: bytes, log_id: str) -> str:
@@ -163,12 +165,13 @@ async def forwarding(
     ease: Callable[[Collection[int]], None],
     listen: socket.socket | None,
     address: str = "",
+    patience: float = PATIENCE,
     initial: Callable[[str], object] = initial,
 ) -> AsyncIterator[Part]:
     """Holds leases and takes commands of others on ``listen``, which the others reach at ``address``; without it only sends to them."""
     identity = log.identity
     token = internal_token(server_key, identity.log_id)
-    links = Links(token)
+    links = Links(token, patience)
     me = Peer(secrets.token_hex(_NAME_BYTES), address) if listen is not None else None
     appointer = Appointer(appointments, me, identity.shards, able, ease, asyncio.get_running_loop().time)
     listener = Listener(log, handlers, Namer(server_key), entropy, token)

@@ -16,8 +16,6 @@ from api.affinity.wire import MOST_BYTES, Answer, frames, read_answers
 CONNECT_SECONDS: Final = 0.2
 REST_SECONDS: Final = 1.0
 """After a process could not be reached, for how long it is not tried again."""
-ANSWER_SECONDS: Final = 12.0
-"""Longer than the log itself makes a caller wait."""
 BEAT_SECONDS: Final = 5.0
 
 _log = structlog.get_logger("tidings.affinity")
@@ -41,8 +39,9 @@ class _Open:
 class _Connection:
     """An open WebSocket with what is asked through it."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, patience: float) -> None:
         self._socket = socket
+        self._patience = patience
         self._numbers = itertools.count()
         self._open: dict[int, _Open] = {}
         self._outbox: list[_Open] = []
@@ -60,7 +59,7 @@ class _Connection:
         self._outbox.append(asked)
         self._work.set()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._patience):
                 return await asked.answer
         except TimeoutError:
             raise LostError("no answer came in time") from None
@@ -109,11 +108,12 @@ class _Connection:
 
 
 class Link:
-    """To the process at ``address``; connects when something is asked."""
+    """To the process at ``address``; connects when something is asked, and waits ``patience`` seconds for an answer."""
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, patience: float) -> None:
         self._address = address
         self._token = token
+        self._patience = patience
         self._connection: _Connection | None = None
         self._opening = asyncio.Lock()
         self._rest_until = 0.0
@@ -148,7 +148,7 @@ class Link:
                 self._rest_until = loop.time() + REST_SECONDS
                 _log.warning("peer cannot be reached", address=self._address, error=str(error))
                 raise NotSentError(f"{self._address} cannot be reached: {error}") from error
-            self._connection = _Connection(socket)
+            self._connection = _Connection(socket, self._patience)
             return self._connection
 
     async def close(self) -> None:
@@ -159,14 +159,15 @@ class Link:
 class Links:
     """By address. A process that has gone leaves a few bytes until the end."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, patience: float) -> None:
         self._token = token
+        self._patience = patience
         self._links: dict[str, Link] = {}
 
     def to(self, address: str) -> Link:
         link = self._links.get(address)
         if link is None:
-            link = self._links[address] = Link(address, self._token)
+            link = self._links[address] = Link(address, self._token, self._patience)
         return link
 
     async def close(self) -> None:

@@ -42,6 +42,7 @@ async def taking_part(services: Services, *, listens: bool) -> AsyncIterator[Ser
                 able=log.appends,
                 ease=ease,
                 listen=listen,
+                patience=settings.answer_patience,
                 address="" if listen is None else _reached_at(settings.internal_host, listen),
             )
         )

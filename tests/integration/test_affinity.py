@@ -182,10 +182,10 @@ async def test_another_secret_is_refused(log: EventLog, appointments: MemoryAppo
     async with process(log, appointments) as one, process(log, appointments, server_key=b"x" * 32) as stranger:
         await settled(one, stranger, shards=log.identity.shards)
         host, port = one.listen.getsockname()
-        link = Link(f"{host}:{port}", internal_token(b"x" * 32, log.identity.log_id))
+        link = Link(f"{host}:{port}", internal_token(b"x" * 32, log.identity.log_id), PATIENCE)
         with pytest.raises(NotSentError):
             await link.ask(lambda _: b"")
-        other_log = Link(f"{host}:{port}", internal_token(SERVER_KEY, "another log"))
+        other_log = Link(f"{host}:{port}", internal_token(SERVER_KEY, "another log"), PATIENCE)
         with pytest.raises(NotSentError):
             await other_log.ask(lambda _: b"")
         # Whom nobody trusts appends itself.
