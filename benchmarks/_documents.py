@@ -28,8 +28,8 @@ from projections.runtime.identity import require_same_log
 from tests.servers import Addresses
 
 BULK = 1_000
-WRITES_OF_A_LIKE = 4
-"""Documents that a like changes: the post's counts, the viewer's edge, a signal and a receipt."""
+WRITES_OF_A_LIKE = 7
+"""Documents that a like changes: the edge and the relation of who likes, a footprint, a note, a signal, a receipt; and the counts of the post, some at a time."""
 
 _NAMER = Namer(b"benchmark" * 4)
 
