@@ -17,9 +17,9 @@ from tests.simulation.log.mistakes import CATALOGUE, NEEDLESS, run_with, search
 from tests.simulation.log.plan import plan_of, sweep_of
 from tests.simulation.log.world import Report, run
 
-FAST = range(60)
-SLOW = range(60, 500)
-TOGETHER = 20
+FAST = range(50)
+SLOW = range(50, 500)
+TOGETHER = 25
 
 MUST_HAPPEN = (
     *REQUEST_KINDS,

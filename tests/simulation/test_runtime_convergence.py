@@ -394,7 +394,11 @@ class World:
                 for shard in range(SHARDS):
                     for label in sorted(last.desks[shard].runners):
                         await last.turn(shard, label, None)
-            self.fired["builder", builder.ending()] += 1
+            if builder is self.builders[-1]:
+                self.fired["builder", builder.ending()] += 1
+            else:
+                # Whatever it met was another's, even documents that had been dropped.
+                await builder.die()
 
     def plan(self) -> Plan:
         """Each kind comes to each operation, in an order that the seed draws."""

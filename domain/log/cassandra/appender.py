@@ -157,11 +157,12 @@ class Appender:
                 self._work.clear()
 
     async def _round(self) -> None:
+        await self._copier.room()
+        await self._prepare_padding()
+        # Nothing is waited for between here and the first send.
         obstacle = self.obstacle()
         if obstacle is not None:
             raise obstacle
-        await self._copier.room()
-        await self._prepare_padding()
         batch = self._decide()
         if batch.rows:
             await self._append(batch)

@@ -113,7 +113,7 @@ async def _decide_at_once(self: Appender, batch: Batch[Ticket]) -> None:
 # R1: what is decided on moves only by folding rows
 
 
-@mistake("R1")
+@mistake("R1", 0)
 def the_head_is_taken_from_a_failed_append(patch: Patch) -> None:
     """The rows that another process appended are counted, and not folded."""
     overtaken = Appender._overtaken
@@ -128,7 +128,7 @@ def the_head_is_taken_from_a_failed_append(patch: Patch) -> None:
     patch.setattr(Appender, "_overtaken", count)
 
 
-@mistake("R1")
+@mistake("R1", 0)
 def the_condition_is_the_head_of_the_moment(patch: Patch) -> None:
     """What was overtaken is put behind the new head as it is."""
     _keep_rows(patch)
@@ -150,7 +150,7 @@ def the_condition_is_the_head_of_the_moment(patch: Patch) -> None:
 # R2: commands are decided in order, on all that stands before them, and never split
 
 
-@mistake("R2")
+@mistake("R2", 0)
 def a_command_is_split(patch: Patch) -> None:
     """Each batch is appended in two."""
     _keep_rows(patch)
@@ -166,7 +166,7 @@ def a_command_is_split(patch: Patch) -> None:
     patch.setattr(Attempt, "settle", halve)
 
 
-@mistake("R2")
+@mistake("R2", 0)
 def segments_are_not_filled_up(patch: Patch) -> None:
     """A batch that does not fit its segment is written into it all the same."""
     make, appending, segment_of = batching._Builder.__init__, LogTable.appending, batching.segment_of
@@ -184,7 +184,7 @@ def segments_are_not_filled_up(patch: Patch) -> None:
     patch.setattr(LogTable, "appending", cross)
 
 
-@mistake("R2")
+@mistake("R2", 1)
 def a_refusal_does_not_look_at_the_given_shard_again(patch: Patch) -> None:
     patch.setattr(_Command, "_rests_on_given", lambda *_: False)
 
@@ -192,7 +192,7 @@ def a_refusal_does_not_look_at_the_given_shard_again(patch: Patch) -> None:
 # R3: any outcome but "applied" is unknown
 
 
-@mistake("R3")
+@mistake("R3", 0)
 def a_row_at_its_place_is_taken_for_the_own(patch: Patch) -> None:
     """The attempt id is not looked at."""
 
@@ -206,7 +206,7 @@ def a_row_at_its_place_is_taken_for_the_own(patch: Patch) -> None:
     patch.setattr(Attempt, "_resolve", resolve)
 
 
-@mistake("R3")
+@mistake("R3", 1)
 def a_head_where_it_should_be_is_taken_for_the_own(patch: Patch) -> None:
     """The position of the head is compared, not the attempt."""
     _keep_rows(patch)
@@ -219,7 +219,7 @@ def a_head_where_it_should_be_is_taken_for_the_own(patch: Patch) -> None:
     patch.setattr(Attempt, "_resolve", compare)
 
 
-@mistake("R3")
+@mistake("R3", 0)
 def a_time_out_is_taken_for_a_success(patch: Patch) -> None:
     async def send(self: Attempt) -> bool:
         try:
@@ -232,14 +232,14 @@ def a_time_out_is_taken_for_a_success(patch: Patch) -> None:
     patch.setattr(Attempt, "_send", send)
 
 
-@mistake("R3")
+@mistake("R3", 1)
 def a_time_out_is_taken_for_a_failure(patch: Patch) -> None:
     """It is decided again under a new attempt id, without a look."""
     patch.setattr(Attempt, "settle", _send_once)
     patch.setattr(Appender, "_overtaken", _decide_at_once)
 
 
-@mistake("R3")
+@mistake("R3", 4)
 def not_applied_is_taken_for_a_failure(patch: Patch) -> None:
     """A success that was sent twice answers so, too."""
     settle = Attempt.settle
@@ -256,7 +256,7 @@ def not_applied_is_taken_for_a_failure(patch: Patch) -> None:
     patch.setattr(Appender, "_overtaken", _decide_at_once)
 
 
-@mistake("R3")
+@mistake("R3", 4)
 def no_row_at_a_quorum_is_taken_for_a_failure(patch: Patch) -> None:
     """A round that was accepted and not committed is seen by serial reads alone."""
 
@@ -268,7 +268,7 @@ def no_row_at_a_quorum_is_taken_for_a_failure(patch: Patch) -> None:
     patch.setattr(Appender, "_overtaken", _decide_at_once)
 
 
-@mistake("R3")
+@mistake("R3", 4)
 def no_row_at_a_serial_read_is_taken_for_a_failure(patch: Patch) -> None:
     """The request may still be on its way."""
 
@@ -280,7 +280,7 @@ def no_row_at_a_serial_read_is_taken_for_a_failure(patch: Patch) -> None:
     patch.setattr(Appender, "_overtaken", _decide_at_once)
 
 
-@mistake("R3")
+@mistake("R3", 1)
 def a_resend_has_an_attempt_id_of_its_own(patch: Patch) -> None:
     _keep_rows(patch)
     resolve = Attempt._resolve
@@ -294,7 +294,7 @@ def a_resend_has_an_attempt_id_of_its_own(patch: Patch) -> None:
     patch.setattr(Attempt, "_resolve", rename)
 
 
-@mistake("R3")
+@mistake("R3", 21)
 def a_refusal_of_a_resend_is_taken_for_that_of_all(patch: Patch) -> None:
     """What was sent first may have been applied."""
 
@@ -312,7 +312,7 @@ def a_refusal_of_a_resend_is_taken_for_that_of_all(patch: Patch) -> None:
     patch.setattr(Attempt, "settle", settle)
 
 
-@mistake("R3")
+@mistake("R3", 1)
 def an_attempt_is_let_go_and_decided_again(patch: Patch) -> None:
     """After a while nobody waits for its outcome any more."""
     settle = Attempt.settle
@@ -330,7 +330,7 @@ def an_attempt_is_let_go_and_decided_again(patch: Patch) -> None:
 # R4: an outcome without events rests on a confirmed head
 
 
-@mistake("R4")
+@mistake("R4", 1)
 def refusals_are_answered_from_what_is_known(patch: Patch) -> None:
     async def answer(self: Appender, batch: Batch[Ticket]) -> None:
         for decision in batch.decisions:
@@ -339,7 +339,7 @@ def refusals_are_answered_from_what_is_known(patch: Patch) -> None:
     patch.setattr(Appender, "_confirm", answer)
 
 
-@mistake("R4")
+@mistake("R4", 11)
 def refusals_share_a_read_that_was_under_way(patch: Patch) -> None:
     """It may have seen the head before the command arrived."""
     confirm = Shard.confirm
@@ -352,7 +352,7 @@ def refusals_share_a_read_that_was_under_way(patch: Patch) -> None:
     patch.setattr(Shard, "confirm", share)
 
 
-@mistake("R4")
+@mistake("R4", 0)
 def refusals_are_answered_before_their_batch_is_appended(patch: Patch) -> None:
     """They may rest on events that never come to be."""
     append = Appender._append
@@ -366,7 +366,7 @@ def refusals_are_answered_before_their_batch_is_appended(patch: Patch) -> None:
     patch.setattr(Appender, "_append", answer)
 
 
-@mistake("R4")
+@mistake("R4", 1)
 def the_head_is_not_looked_for_beyond_a_segments_end(patch: Patch) -> None:
     async def head(self: LogTable, place: Place, known: int) -> int:
         size = self._sizes[place.generation]
@@ -381,7 +381,7 @@ def the_head_is_not_looked_for_beyond_a_segments_end(patch: Patch) -> None:
 # R5: the index, its watermark, the floor
 
 
-@mistake("R5")
+@mistake("R5", 0)
 def the_watermark_is_raised_before_the_copy(patch: Patch) -> None:
     add = Copier.add
 
@@ -393,7 +393,7 @@ def the_watermark_is_raised_before_the_copy(patch: Patch) -> None:
     patch.setattr(Copier, "add", note)
 
 
-@mistake("R5")
+@mistake("R5", 2)
 def the_watermark_is_raised_over_others_rows(patch: Patch) -> None:
     async def trust(_: Keeper, rows: Sequence[StoredEvent]) -> int:
         return len(rows)
@@ -401,7 +401,7 @@ def the_watermark_is_raised_over_others_rows(patch: Patch) -> None:
     patch.setattr(Keeper, "_mended", trust)
 
 
-@mistake("R5")
+@mistake("R5", 0)
 def rows_are_copied_before_they_are_appended(patch: Patch) -> None:
     append = Appender._append
 
@@ -427,7 +427,7 @@ class _Still:
         return self._tail.of(stream)
 
 
-@mistake("R5")
+@mistake("R5", 3)
 def a_load_does_not_mind_a_floor_that_moves(patch: Patch) -> None:
     make, load = Loader.__init__, Loader._load
 
@@ -447,12 +447,12 @@ def a_load_does_not_mind_a_floor_that_moves(patch: Patch) -> None:
     patch.setattr(Loader, "_load", note)
 
 
-@mistake("R5")
+@mistake("R5", 25)
 def states_are_kept_over_a_long_pause(patch: Patch) -> None:
     patch.setattr(View, "clear", lambda _: None)
 
 
-@mistake("R5")
+@mistake("R5", 0)
 def all_of_the_index_counts_as_indexed(patch: Patch) -> None:
     """Rows above the floor are taken from the index and from the tail."""
     patch.setattr(Loader, "_covered", lambda *_: True)
@@ -461,12 +461,12 @@ def all_of_the_index_counts_as_indexed(patch: Patch) -> None:
 # R8, clocks
 
 
-@mistake("R8")
+@mistake("R8", 0)
 def recorded_at_is_the_own_clock_alone(patch: Patch) -> None:
     patch.setattr(Tail, "recorded_at", 0)
 
 
-@mistake("R8")
+@mistake("R8", 20)
 def a_wrong_clock_is_no_obstacle(patch: Patch) -> None:
     patch.setattr(ClockGuard, "right", True)
 
@@ -474,12 +474,12 @@ def a_wrong_clock_is_no_obstacle(patch: Patch) -> None:
 # Tails, keys
 
 
-@mistake("tails")
+@mistake("tails", 2)
 def a_hole_is_skipped(patch: Patch) -> None:
     patch.setattr(table, "contiguous", lambda rows, _after: list(rows))
 
 
-@mistake("keys")
+@mistake("keys", 3)
 def a_key_is_not_read_back(patch: Patch) -> None:
     """The own key is taken for the subject's, whether it was inserted or not."""
 
@@ -494,7 +494,7 @@ def a_key_is_not_read_back(patch: Patch) -> None:
 # Of a store that was set back
 
 
-@mistake("head_attempt", 9, set_back=True)
+@mistake("head_attempt", 1149, set_back=True)
 def an_append_names_the_position_alone(patch: Patch) -> None:
     prepare, bound = Bridge.prepare, bind
 
@@ -508,7 +508,7 @@ def an_append_names_the_position_alone(patch: Patch) -> None:
     patch.setattr(table, "bind", drop)
 
 
-@mistake("overlapping polls", 9, set_back=True)
+@mistake("overlapping polls", 19, set_back=True)
 def polls_do_not_overlap(patch: Patch) -> None:
     """The last row is not read again."""
 
@@ -518,7 +518,7 @@ def polls_do_not_overlap(patch: Patch) -> None:
     patch.setattr(Shard, "_following", following)
 
 
-@mistake("head_attempt", 139, set_back=True)
+@mistake("head_attempt", 369, set_back=True)
 def a_segment_is_opened_without_a_look_back(patch: Patch) -> None:
     async def trust(_: Attempt) -> None:
         return
@@ -526,7 +526,7 @@ def a_segment_is_opened_without_a_look_back(patch: Patch) -> None:
     patch.setattr(Attempt, "_require_before", trust)
 
 
-@mistake("overlapping polls", 249, set_back=True)
+@mistake("overlapping polls", 2379, set_back=True)
 def what_was_folded_meanwhile_is_not_compared(patch: Patch) -> None:
     def take(self: Shard, row: StoredEvent, keys: Any) -> None:
         if row.position == self.seen + 1:

@@ -184,12 +184,12 @@ class World:
         self._left -= 1
         return self.workload.next()
 
-    def spread(self, teller: "Writer", op: Op) -> None:
+    def spread(self, teller: "Writer", op: Op, *, done: bool) -> None:
         """Word of it comes to another process at once."""
         others = [writer for writer in self.alive if writer is not teller]
         if others and not self.over:
             hearer = self.source.choice(others)
-            self.start(hearer.process, hearer.hear(op))
+            self.start(hearer.process, hearer.hear(op) if done else hearer.glance(op.shard))
 
     # The course of a run
 
@@ -469,6 +469,8 @@ class Writer:
         asked = Asked(op, self.process.name, self._now)
         self._history.asked.append(asked)
         self._history.note(self._now, self.process.name, f"asks {op}")
+        if op.kind == "take":
+            self._world.spread(self, op, done=False)
         try:
             outcome = await log.execute(execution(op))
         except Refusal as refusal:
@@ -492,8 +494,15 @@ class Writer:
             self._now, self.process.name, f"told {asked.answer} {asked.code} {op.id[-5:]} {asked.position}"
         )
         if asked.answer == "appended" and op.kind == "take":
-            self._world.spread(self, op)
+            self._world.spread(self, op, done=True)
         return asked
+
+    async def glance(self, number: int) -> None:
+        """Somebody else is about to do something there: the head is read meanwhile."""
+        await asyncio.sleep(self._source.random() * 4 * self._world.plan.latency)
+        if self._log is not None:
+            with contextlib.suppress(UnavailableError, LogError):
+                await self._log.head(number)
 
     async def hear(self, op: Op) -> None:
         """Somebody else was told that ``op`` was done, and says so: what is asked here now must rest on it."""
