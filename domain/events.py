@@ -79,6 +79,13 @@ class AccountUnlocked(Event, frozen=True, kw_only=True):
     account: str
 
 
+@event("account.began_blocking")
+class AccountBeganBlocking(Event, frozen=True, kw_only=True):
+    """In the batch of the account's first block: from here on, blocks of it are looked for."""
+
+    account: str
+
+
 class NamePrivate(msgspec.Struct, frozen=True, kw_only=True):
     handle: str
 
@@ -299,7 +306,7 @@ class PostCreated(Event, frozen=True, kw_only=True):
 @event("post.edited")
 class PostEdited(Event, frozen=True, kw_only=True):
     """Carries the whole new content, and what it replaces: ``private.before`` with ``before_facets``, written at ``before_at``. ``sort_at`` is the post's
-    own; ``tags_removed`` are those it no longer has, ``mentions_added`` those it had not before."""
+    own; ``tags_added`` are those it had not before, ``tags_removed`` those it no longer has, ``mentions_added`` those it had not before."""
 
     post: str
     author: str
@@ -310,6 +317,7 @@ class PostEdited(Event, frozen=True, kw_only=True):
     facets: tuple[Facet, ...] = ()
     mentions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    tags_added: tuple[str, ...] = ()
     tags_removed: tuple[str, ...] = ()
     mentions_added: tuple[str, ...] = ()
     media: int = 0
@@ -320,11 +328,15 @@ class PostEdited(Event, frozen=True, kw_only=True):
 
 @event("post.deleted")
 class PostDeleted(Event, frozen=True, kw_only=True):
+    """``words`` is the most that any of its texts could be found by (domain.words)."""
+
     post: str
     author: str
+    visibility: str = "PUBLIC"
     reply_to: str | None = None
     quote: str | None = None
     tags: tuple[str, ...] = ()
+    words: int = 0
 
 
 @event("post.restored")

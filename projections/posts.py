@@ -96,6 +96,11 @@ class PostDoc(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     counts: PostCounts = PostCounts()
 
     @property
+    def content(self) -> PostContent:
+        """What was typed."""
+        return PostContent(text=self.text or "", content_warning=self.content_warning, media=self.media)
+
+    @property
     def cursor(self) -> After:
         """Where it stands among the replies of its parent, or among what quotes the same post."""
         return After(self.key, self.id)

@@ -5,10 +5,11 @@ import msgspec
 from domain.envelope import Recorded
 from domain.errors import Code, refuse
 from domain.events import Facet, PostContent, PostCreated, PostDeleted, PostEdited, PostPrivate, PostRestored
+from domain.words import post_words
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` is empty before creation. ``written_at`` is when it got its present content. A deleted post keeps what it was, to be
+    """``id`` is empty before creation. ``written_at`` is when it got its present content, ``words`` the most that any content had. A deleted post keeps what it was, to be
     restored; ``deleted_at`` is 0 while it stands. Times are in microseconds."""
 
     id: str = ""
@@ -29,6 +30,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     sort_at: int = 0
     written_at: int = 0
     revision: int = 0
+    words: int = 0
     deleted_at: int = 0
     input_hmac: str | None = None
 
@@ -64,6 +66,7 @@ def evolve(state: Post, recorded: Recorded) -> Post:
                 sort_at=recorded.sort_at,
                 written_at=recorded.sort_at,
                 revision=1,
+                words=_words(e.private),
                 input_hmac=recorded.metadata.input_hmac,
             )
         case PostEdited() as e:
@@ -77,12 +80,17 @@ def evolve(state: Post, recorded: Recorded) -> Post:
                 private=None if e.private is None else msgspec.structs.replace(e.private, before=None),
                 written_at=recorded.sort_at,
                 revision=e.revision,
+                words=max(state.words, _words(e.private)),
             )
         case PostDeleted():
             return msgspec.structs.replace(state, deleted_at=recorded.recorded_at)
         case PostRestored():
             return msgspec.structs.replace(state, deleted_at=0)
     return state
+
+
+def _words(private: PostPrivate | None) -> int:
+    return 0 if private is None else len(post_words(private))
 
 
 def may_see(post: Post, actor: str, follows_author: bool) -> bool:
@@ -138,6 +146,7 @@ def edit(state: Post, actor: str, edited: PostEdited, most: int) -> tuple[PostEd
             visibility=state.visibility,
             sort_at=state.sort_at,
             revision=state.revision + 1,
+            tags_added=tuple(tag for tag in edited.tags if tag not in state.tags),
             tags_removed=tuple(tag for tag in state.tags if tag not in edited.tags),
             mentions_added=tuple(person for person in edited.mentions if person not in state.mentions),
         ),
@@ -150,7 +159,15 @@ def delete(state: Post, actor: str) -> tuple[PostDeleted, ...]:
         return ()
     require_own(state, actor)
     return (
-        PostDeleted(post=state.id, author=state.author, reply_to=state.reply_to, quote=state.quote, tags=state.tags),
+        PostDeleted(
+            post=state.id,
+            author=state.author,
+            visibility=state.visibility,
+            reply_to=state.reply_to,
+            quote=state.quote,
+            tags=state.tags,
+            words=state.words,
+        ),
     )
 
 

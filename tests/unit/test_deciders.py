@@ -239,7 +239,7 @@ def test_only_the_owner_signs_out() -> None:
 
 
 CREATED = PostCreated(post="p", author="ada", root="p", tags=("old", "kept"), private=PostPrivate(text="#old #kept"))
-DELETED = PostDeleted(post="p", author="ada", tags=("old", "kept"))
+DELETED = PostDeleted(post="p", author="ada", tags=("old", "kept"), words=2)
 
 
 def test_a_repeated_create_changes_nothing() -> None:
@@ -268,6 +268,7 @@ def test_an_edit_says_which_tags_went() -> None:
         EDITED,
         sort_at=1_000,
         revision=2,
+        tags_added=("new",),
         tags_removed=("old",),
         before_at=1_000,
         private=PostPrivate(text="#kept #new", before=PostContent(text="#old #kept")),

@@ -33,7 +33,7 @@ CREATED = PostCreated(
     tags=("tea",),
     private=PostPrivate(text="#tea"),
 )
-DELETED = PostDeleted(post="p", author="ada", reply_to="q", quote="c", tags=("tea",))
+DELETED = PostDeleted(post="p", author="ada", reply_to="q", quote="c", tags=("tea",), words=1)
 RESTORED = PostRestored(
     post="p",
     author="ada",
