@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.running import run
-from benchmarks import documents, http, lag, log, memory, writers
+from benchmarks import documents, growth, http, lag, log, memory, writers
 from benchmarks._result import Result
 from tests.servers import Addresses, running_servers
 
 Group = Callable[[Addresses, bool], Awaitable[Mapping[str, Result]]]
 
+
 async def _log(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
-    return {**await log.run(addresses, scale), **await writers.run(addresses, scale)}
+    measured = {**await log.run(addresses, scale), **await writers.run(addresses, scale)}
+    return {**measured, **await growth.run(addresses, scale)}
 
 
 GROUPS: Mapping[str, Group] = {

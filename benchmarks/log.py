@@ -26,6 +26,7 @@ from domain.errors import UnavailableError
 from domain.events import Event, event
 from domain.ids import mint_id, stream_shard
 from domain.log.cassandra import CassandraLog, migrate_cassandra, open_cassandra_log
+from domain.log.cassandra.log import CACHED_STATES
 from domain.log.cassandra.packing import pack
 from domain.log.codec import encode
 from domain.log.port import Draft, Execution, View
@@ -71,7 +72,7 @@ async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
     existing = [f"said-{mint_id(number % 1024, os.urandom)}" for number in range(2_000)]
     try:
         async with opened(addresses, keyspace) as log:
-            await _append(log, existing, len(existing))
+            await append(log, existing, len(existing))
             results = {
                 **await _appends(log, floor, existing, events),
                 "log.append_1_vs_lwt": await _single(log, floor, existing),
@@ -188,10 +189,19 @@ _ATTEMPT = mint_id(0, os.urandom)
 
 
 @asynccontextmanager
-async def opened(addresses: Addresses, keyspace: str) -> AsyncIterator[CassandraLog]:
+async def opened(
+    addresses: Addresses, keyspace: str, cached_states: int = CACHED_STATES
+) -> AsyncIterator[CassandraLog]:
+    """A handle on a log."""
     host, _, port = addresses.cassandra.partition(":")
     log = await open_cassandra_log(
-        [host], int(port), keyspace, master_key=bytes(32), server_key_fingerprint="bench", aggregates=Counting()
+        [host],
+        int(port),
+        keyspace,
+        master_key=bytes(32),
+        server_key_fingerprint="bench",
+        aggregates=Counting(),
+        cached_states=cached_states,
     )
     try:
         yield log
@@ -232,7 +242,7 @@ async def _execute(log: CassandraLog, execution: Execution) -> None:
             return
 
 
-async def _append(log: CassandraLog, streams: Sequence[str], count: int, in_flight: int = IN_FLIGHT) -> list[float]:
+async def append(log: CassandraLog, streams: Sequence[str], count: int, in_flight: int = IN_FLIGHT) -> list[float]:
     """Latencies of ``count`` commands of one event; ends when the index holds them too."""
     chosen: Iterator[str] = itertools.islice(itertools.cycle(streams), count)
     shards, latencies = log.identity.shards, []
@@ -251,11 +261,11 @@ async def _append(log: CassandraLog, streams: Sequence[str], count: int, in_flig
 
 
 async def _appends(log: CassandraLog, floor: _Floor, existing: Sequence[str], events: int) -> Mapping[str, Result]:
-    async def append() -> list[float]:
-        return await _append(log, existing, events)
+    async def append_existing() -> list[float]:
+        return await append(log, existing, events)
 
     async def append_new() -> list[float]:
-        return await _append(log, [f"said-{mint_id(n % 1024, os.urandom)}" for n in range(events)], events)
+        return await append(log, [f"said-{mint_id(n % 1024, os.urandom)}" for n in range(events)], events)
 
     async def insert() -> list[float]:
         return await asyncio.to_thread(floor.insert, events, conditional=False)
@@ -263,7 +273,7 @@ async def _appends(log: CassandraLog, floor: _Floor, existing: Sequence[str], ev
     async def compare_and_set() -> list[float]:
         return await asyncio.to_thread(floor.insert, events // 4, conditional=True)
 
-    rates = await _rates([append, append_new, insert, compare_and_set])
+    rates = await _rates([append_existing, append_new, insert, compare_and_set])
     (appended, latencies), (new, new_latencies), (inserted, _), (conditional, _) = rates
     return {
         "log.append_256_vs_insert": result(appended, inserted, "events/s", latencies),
@@ -291,7 +301,7 @@ async def _single(log: CassandraLog, floor: _Floor, existing: Sequence[str]) -> 
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(ROUNDS):
-        ours += await _append(log, existing, SINGLES // ROUNDS, in_flight=1)
+        ours += await append(log, existing, SINGLES // ROUNDS, in_flight=1)
         theirs += await asyncio.to_thread(floor.insert, SINGLES // ROUNDS, conditional=True, in_flight=1)
     return result(statistics.median(ours) * 1_000, statistics.median(theirs) * 1_000, "ms", ours)
 
