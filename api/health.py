@@ -37,11 +37,15 @@ class Readiness:
         self._stillness = Stillness()
         self._lock = asyncio.Lock()
         self._kept: tuple[float, dict[str, list[str]]] = (float("-inf"), {})
+        self._degraded: list[str] = []
 
     async def answer(self, _: Request) -> Response:
         faults = await self.faults()
         ready = not any(faults.values())
         parts = {part: "; ".join(reasons) or "ok" for part, reasons in faults.items()}
+        if self._degraded:
+            # Told, but no reason to turn requests away: every process would be out of rotation for one bad event.
+            parts["degraded"] = "; ".join(self._degraded)
         return JSONResponse({"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503)
 
     async def faults(self) -> dict[str, list[str]]:
@@ -65,6 +69,11 @@ class Readiness:
         statuses = await projection_status(
             self._services.log, self._services.documents, NAMES, clock=self._services.now
         )
+        self._degraded = [
+            f"{status.name} of shard {status.shard} has {status.dead_letters} dead letters"
+            for status in statuses
+            if status.dead_letters
+        ]
         runtime = self._services.runtime
         return self._stillness.faults(statuses, runtime.status().looked if runtime else None)
 

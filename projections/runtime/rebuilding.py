@@ -243,6 +243,9 @@ class Rebuild:
             if not self._differ:
                 verdict = await self._compare(family, live, filled)
                 if verdict.differences:
+                    # Not those of another's work that went on meanwhile.
+                    self._tenure.ensure()
+                    require_building((await read_versions(self._documents)).of(family.name), build.version)
                     return Outcome(family.name, build.version, False, verdict)
             # What was read of the live version up to here must be in the other one.
             self._watcher.stage(f"waiting for the workers to fold {family.name}", 0)
