@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -50,7 +50,8 @@ class Writer:
 
     process: Process
     told: list[tuple[str, str]]
-    listening: "asyncio.Task[None]"
+    complaints: deque[str]
+    listening: "asyncio.Future[tuple[None, None]]"
     killed: bool = False
 
     def send(self, number: signal.Signals) -> None:
@@ -76,15 +77,23 @@ class Outcome:
 async def start_writer(own: Store) -> Writer:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.log_cassandra_writer", ",".join(own.tables.hosts), str(own.port), own.keyspace,
-        stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL,
+        stdin=PIPE, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
-    told: list[tuple[str, str]] = []
-    return Writer(process, told, asyncio.create_task(_listen(process, told)))
-
-
-async def _listen(process: Process, told: list[tuple[str, str]]) -> None:
     assert process.stdout is not None
-    async for line in process.stdout:
+    assert process.stderr is not None
+    told: list[tuple[str, str]] = []
+    complaints: deque[str] = deque(maxlen=5)
+    listening = asyncio.gather(_listen(process.stdout, told), _keep_last(process.stderr, complaints))
+    return Writer(process, told, complaints, listening)
+
+
+async def _keep_last(stream: asyncio.StreamReader, lines: deque[str]) -> None:
+    async for line in stream:
+        lines.append(line.decode(errors="replace").strip())
+
+
+async def _listen(stream: asyncio.StreamReader, told: list[tuple[str, str]]) -> None:
+    async for line in stream:
         # A kill may leave half a line.
         if line.endswith(b"\n"):
             word, _, command = line.decode().strip().partition(" ")
@@ -211,7 +220,11 @@ class Chaos:
         outcome = self.outcome
         told = [each for writer in self._gone for each in writer.told]
         outcome.said = Counter(word for word, _ in told)
-        outcome.wrong += [f"a writer ended with {w.process.returncode}" for w in self._gone if not _ended_well(w)]
+        outcome.wrong += [
+            f"a writer ended with {w.process.returncode}: {'; '.join(w.complaints)}"
+            for w in self._gone
+            if not _ended_well(w)
+        ]
         log = await self._own.open()
         await self._indexed()
         events = [event for shard in range(SHARDS) for event in await read_shard(log, shard)]

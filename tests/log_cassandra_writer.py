@@ -8,6 +8,8 @@ import dataclasses
 import random
 import sys
 
+from tenacity import retry, retry_if_exception_type, wait_fixed
+
 from domain.envelope import Metadata
 from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.ids import mint_id
@@ -49,8 +51,10 @@ async def client(log: EventLog, over: asyncio.Event) -> None:
             say("appended", command)
 
 
-async def main(hosts: str, port: str, keyspace: str) -> None:
-    log = await open_cassandra_log(
+# Whoever starts a process starts it again until the store is there.
+@retry(retry=retry_if_exception_type(UnavailableError), wait=wait_fixed(0.5))
+async def open_log(hosts: str, port: str, keyspace: str) -> EventLog:
+    return await open_cassandra_log(
         hosts.split(","),
         int(port),
         keyspace,
@@ -58,6 +62,10 @@ async def main(hosts: str, port: str, keyspace: str) -> None:
         server_key_fingerprint=FINGERPRINT,
         aggregates=Aggregates(),
     )
+
+
+async def main(hosts: str, port: str, keyspace: str) -> None:
+    log = await open_log(hosts, port, keyspace)
     over = asyncio.Event()
     clients = [asyncio.create_task(client(log, over)) for _ in range(CLIENTS)]
     await asyncio.to_thread(sys.stdin.read)
