@@ -9,15 +9,22 @@ import pytest
 
 from projections.runtime.lag import projection_status
 from tests.edge_kit import eventually
-from tests.product_kit import PASSWORD, Person, Product, Stream, embedded_settings, product, settled
+from tests.product_kit import GENEROUS, PASSWORD, Person, Product, Stream, embedded_settings, product, settled
+from tests.servers import Addresses
+from tests.stack import cluster_stack
 
 SESSIONS = "query S($first: Int, $after: String) { viewer { sessions(first: $first, after: $after) { nodes { id createdAt lastUsedAt expiresAt userAgent current } edges { cursor } pageInfo { hasNextPage endCursor } } } }"
 LIVE = "subscription { homeFeed { __typename ... on FeedItemAdded { item { post { ... on Post { text } } } } } }"
 
 
-@pytest.fixture(scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Product]:
-    async with product(embedded_settings(tmp_path_factory.mktemp("sessions"))) as running:
+@pytest.fixture(scope="module", params=["files", pytest.param("cluster", marks=pytest.mark.cluster)])
+async def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Product]:
+    if request.param == "files":
+        async with product(embedded_settings(tmp_path_factory.mktemp("sessions"))) as running:
+            yield running
+        return
+    addresses = Addresses(*map(request.getfixturevalue, ("cassandra_address", "mongodb_url")))
+    async with cluster_stack(addresses) as stack, product(stack.settings.model_copy(update=GENEROUS)) as running:
         yield running
 
 

@@ -147,6 +147,13 @@ async def folding(world: World) -> AsyncIterator[None]:
         await world.fold()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks again here where a slow machine has taken its time."""
+    monkeypatch.setattr(cascades, "PATIENCE", 60.0)
+    monkeypatch.setattr(cascades, "LOOK", 0.001)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.cluster)])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     store = (
@@ -257,7 +264,6 @@ async def test_whoever_dies_at_any_step_all_is_done_once(world: World, monkeypat
             raise Crash
         return done
 
-    monkeypatch.setattr(cascades, "LOOK", 0.001)
     # One after the other, or most would die together.
     monkeypatch.setattr("projections.runtime.reactors.TOGETHER", 1)
     async with folding(world):

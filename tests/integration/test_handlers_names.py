@@ -30,13 +30,13 @@ from domain.log.port import EventLog, Execution, Outcome, View
 from domain.log.sqlite import open_sqlite_log
 from domain.names import handle_skeleton
 from domain.policies import POLICIES
-from tests.log_cassandra_kit import FINGERPRINT, Keyspace
+from tests.log_cassandra_kit import FINGERPRINT, Keyspace, keyspace
 
 S = TypeVar("S")
 
 NAMER = Namer(b"k" * 32)
 MASTER_KEY = b"m" * 32
-GetKeyspace = Callable[[str, int], Awaitable[Keyspace]]
+GetTables = Callable[[str], Awaitable[Keyspace]]
 MINUTE = 60 * 1_000_000
 DAY = 24 * 60 * MINUTE
 
@@ -161,12 +161,26 @@ async def on_cassandra(tables: Keyspace) -> AsyncIterator[World]:
         yield World(logs)
 
 
+@pytest.fixture(scope="module")
+async def get_tables() -> AsyncIterator[GetTables]:
+    """One keyspace for all tests, made when it is first asked for."""
+    async with AsyncExitStack() as stack:
+        made: list[Keyspace] = []
+
+        async def get(address: str) -> Keyspace:
+            if not made:
+                made.append(await stack.enter_async_context(keyspace(address)))
+            return made[0]
+
+        yield get
+
+
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.cluster)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path, keyspaces: GetKeyspace) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path, get_tables: GetTables) -> AsyncIterator[World]:
     if request.param == "sqlite":
         opened = on_files(tmp_path)
     else:
-        opened = on_cassandra(await keyspaces(request.getfixturevalue("cassandra_address"), 8))
+        opened = on_cassandra(await get_tables(request.getfixturevalue("cassandra_address")))
     async with opened as made:
         yield made
 
