@@ -132,7 +132,8 @@ class Caretaker:
 def has_work(family: Family, standing: Standing) -> bool:
     """Whether there is something to see to without being asked."""
     if standing.build is not None:
-        return standing.build.by is Asker.CODE and standing.build.fold <= family.version
+        # A family that nobody can read yet is filled whoever began it.
+        return (standing.build.by is Asker.CODE or standing.live == 0) and standing.build.fold <= family.version
     return not standing.quiet or _to_fill(family, standing)
 
 
