@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.envelope import Metadata
@@ -27,6 +27,7 @@ def without_place(row: StoredEvent) -> StoredEvent:
     return msgspec.structs.replace(row, generation=0, shard=0, position=0, attempt_id="")
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.builds(
         StoredEvent,
@@ -69,6 +70,7 @@ def test_every_event_ever_stored_survives_its_line(path: str) -> None:
     assert again == without_place(row)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(MOMENT)
 def test_times_are_exact(moment: int) -> None:
     assert microseconds(timestamp(moment)) == moment
@@ -81,6 +83,7 @@ def test_metadata_that_has_no_attribute_is_not_lost_unseen() -> None:
         line_of(stranger, SOURCE)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.integers(1, 64), max_size=40), st.sampled_from([64, 100, 8192]), st.integers(0, 200))
 def test_commands_stay_whole_in_batches_of_one_segment(sizes: list[int], segment: int, seen: int) -> None:
     template = without_place(stored_in(next(iter(FOLDER.glob("post.liked*")), next(iter(FOLDER.glob("*.json"))))))
