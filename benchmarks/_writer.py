@@ -19,7 +19,8 @@ from api.affinity.forwarding import Part, forwarding
 from api.cli.running import run
 from api.logs import configure_logs
 from api.server import bound
-from benchmarks.log import TEXT, Counting, Said, opened
+from benchmarks._floor import TEXT, Said
+from benchmarks.log import Counting, opened
 from domain.commands import Command
 from domain.context import Context
 from domain.errors import UnavailableError

@@ -11,8 +11,9 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
+from benchmarks._floor import dropped
 from benchmarks._result import Result, result
-from benchmarks.log import append, dropped, opened
+from benchmarks.log import append, opened
 from benchmarks.memory import resident
 from domain.ids import mint_id
 from domain.log.cassandra import CassandraLog, migrate_cassandra

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from benchmarks._floor import IN_FLIGHT, dropped
 from benchmarks._result import Result, result
-from benchmarks.log import IN_FLIGHT, dropped
 from domain.log.cassandra import migrate_cassandra
 from tests.servers import Addresses
 
