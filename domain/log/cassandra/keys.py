@@ -44,7 +44,10 @@ class CassandraKeyStore:
     async def create(self, subject: str) -> bytes:
         await self._bridge.apply(bind(self._insert, (subject, self._master.wrap(subject, new_key()))))
         # Whether the insert applied says nothing after a resend, and the key that counts is the one that is there.
-        [(_, wrapped, destroyed)] = await self._bridge.execute(self._select, ([subject],), serial=True)
+        rows = await self._bridge.execute(self._select, ([subject],), serial=True)
+        if not rows:
+            raise UnavailableError(f"the store has not kept the key of {subject}")
+        [(_, wrapped, destroyed)] = rows
         if destroyed or wrapped is None:
             raise forgotten(subject)
         return self._master.unwrap(subject, wrapped)

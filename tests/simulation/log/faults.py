@@ -12,6 +12,7 @@ T = TypeVar("T")
 REQUEST_KINDS: Final = (
     "request lost",
     "reply lost",
+    "reply late",
     "request late",
     "delivered twice",
     "connection broken before",

@@ -54,6 +54,7 @@ def plan_of(seed: int) -> Plan:
     if sets_back:
         # What is promised then is that nobody appends to a history that is not the one it has seen. Who comes later, and reads an index that was
         # set back too, is promised nothing.
+        rates["reply late"] = 0.04
         for kind in ("node down", "killed", "killed at a send"):
             blows.pop(kind, None)
     return Plan(

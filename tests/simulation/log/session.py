@@ -101,6 +101,8 @@ class _Carriage:
         elif kind == "reply lost":
             self._arrive(self._network.delay(), self._ignore)
             self.silence()
+        elif kind == "reply late":
+            self._arrive(self._network.delay(), self._answer_late)
         elif kind == "request late":
             patience = self._network.patience()
             self._end(patience, OperationTimedOut())
@@ -147,6 +149,10 @@ class _Carriage:
             self.silence()
         else:
             self._end(self._network.delay(), answer)
+
+    def _answer_late(self, answer: Answer) -> None:
+        """On its way longer than what was sent after it."""
+        self._cluster.later(self._cluster.faults.source.random() * 0.8, self._answer, answer)
 
     def _end(self, delay: float, answer: Answer) -> None:
         self._cluster.later(delay, self._told, answer)
