@@ -135,12 +135,10 @@ class Chaos:
         return self.outcome
 
     async def _keep(self, ends: float, deeds: Sequence[Deed], source: random.Random) -> None:
-        """Each deed in its turn, in an order of chance, so that a short run has all of them too."""
-        while True:
+        """Rounds of all deeds, each round in an order of chance, so that the shortest run has all of them too."""
+        while time.monotonic() < ends:
             for deed in source.sample(deeds, len(deeds)):
                 await asyncio.sleep(source.uniform(1, 3))
-                if time.monotonic() > ends:
-                    return
                 await deed()
 
     async def _appended(self, more: int) -> None:

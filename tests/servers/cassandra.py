@@ -13,6 +13,7 @@ from .server import Server, ServerError, free_port
 
 READY_SECONDS = 180.0
 JAVA = 17
+JOIN_MILLISECONDS = 20_000
 # A protocol v4 frame with opcode OPTIONS and no body; the answer's opcode is SUPPORTED (native_protocol_v4.spec §2, §4).
 OPTIONS_FRAME = bytes((0x04, 0, 0, 0, 0x05, 0, 0, 0, 0))
 SUPPORTED = 0x06
@@ -72,6 +73,8 @@ def prepare_cassandra(
     answers no write before it is on disk.
     """
     java, jars = find_java(), cassandra_jars()
+    # How long a node that joins others asks them who they are: on a busy machine they take seconds to answer.
+    delay = [f"-Dcassandra.ring_delay_ms={JOIN_MILLISECONDS}"] if seed not in (None, host) else []
     chosen = port or free_port(host)
     gossip = storage_port or free_port(host)
 
@@ -88,7 +91,7 @@ def prepare_cassandra(
         config.write_text(Template((HERE / "cassandra.yaml").read_text()).substitute(words))
         shutil.copy(HERE / "logback.xml", directory)
         return [
-            java, f"@{HERE / 'jvm.options'}", f"-Xms{heap}", f"-Xmx{heap}", f"-Dcassandra.config={config.as_uri()}", f"-Dcassandra.storagedir={directory}",
+            java, f"@{HERE / 'jvm.options'}", f"-Xms{heap}", f"-Xmx{heap}", *delay, f"-Dcassandra.config={config.as_uri()}", f"-Dcassandra.storagedir={directory}",
             "-cp", f"{directory}:{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
         ]  # fmt: skip
 
