@@ -1,4 +1,4 @@
-"""Rebuilds on both stores: beside the live version, to the switch, and whatever breaks off between."""
+"""Rebuilds on both stores: beside the live version, to the switch, and whatever breaks off between. And verification, which compares as they do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -13,6 +13,7 @@ from domain.envelope import Recorded
 from domain.errors import UnavailableError
 from domain.events import PostLiked
 from domain.log.port import EventLog
+from projections import signals
 from projections.documents.port import Change, Doc, Documents
 from projections.folding import Alter, Family, Operation, on
 from projections.runtime import Runtime, Tuning
@@ -22,11 +23,13 @@ from projections.runtime.filling import Pace
 from projections.runtime.leases import claim
 from projections.runtime.rebuilding import LEASE, Outcome, Rebuild
 from projections.runtime.skips import Skip, record_skip
+from projections.runtime.verifying import Verification
 from projections.runtime.versions import (
     Phase,
     RebuildError,
     Standing,
     aborted,
+    adopt,
     change,
     more_skips,
     read_versions,
@@ -328,7 +331,9 @@ async def test_two_workers_and_a_reader_see_a_rebuild_through(log: EventLog, doc
         work = asyncio.create_task(rebuilt(log, documents))
         await until(lambda now: now.live == 2, documents)
         # Read until it is confirmed, and folded as well.
-        assert (await old.documents.get(TALLIES, [FAR]))[FAR]["likes"] == 12
+        for _ in range(10):
+            assert (await old.documents.get(TALLIES, [FAR]))[FAR]["likes"] == 12
+            await asyncio.sleep(0.01)
         (outcome,) = await work
         assert outcome.switched
         assert editions.current.documents.version("tallies") == 2
@@ -402,3 +407,75 @@ async def test_a_skip_lets_a_stream_go_on_and_a_rebuild_honours_it(log: EventLog
         assert outcome.verdict is not None
         assert outcome.verdict.differences == []
         assert await likes(documents, FAR) == 10
+
+
+@asynccontextmanager
+async def verifying(
+    log: EventLog, documents: Documents, folder: Path, *families: Family
+) -> AsyncIterator[Verification]:
+    async with sqlite_documents(folder / "scratch.db", COLLECTIONS) as scratch:
+        yield Verification(log, documents.pinned({}), scratch, families or [tally_family()], still=2.0)
+
+
+async def test_verification_names_what_differs_and_nothing_else(
+    log: EventLog, documents: Documents, tmp_path: Path
+) -> None:
+    async with working(log, documents, tally_family(), trail_family()):
+        await live_on(log)
+        await folded(log, documents)
+        await folded(log, documents, "trail")
+        head = await log.head(0)
+        await documents.apply(TALLIES, [Doc(POST, 0, ((head + 1, (Change(inc={"likes": 3}),)),))])
+        async with verifying(log, documents, tmp_path, tally_family(), trail_family()) as verification:
+            found = await verification.run()
+    (difference,) = found["tallies"].differences
+    assert (difference.id, difference.field, difference.live, difference.replayed) == (POST, "likes", 3, 0)
+    assert (found["tallies"].compared, found["trail"].differences, found["trail"].unsettled) == (2, [], [])
+    assert found["trail"].compared == 36 + 24
+
+
+async def test_verification_goes_beside_workers_that_go_on(log: EventLog, documents: Documents, tmp_path: Path) -> None:
+    async with working(log, documents):
+        await live_on(log)
+
+        async def go_on() -> None:
+            for n in range(1000):
+                await live_on(log, [account(513, n)])
+
+        busy = asyncio.create_task(go_on())
+        async with verifying(log, documents, tmp_path) as verification:
+            found = await verification.run()
+        busy.cancel()
+        with suppress(asyncio.CancelledError):
+            await busy
+    assert found["tallies"].differences == []
+
+
+async def test_verification_compares_a_family_as_it_stands(log: EventLog, documents: Documents, tmp_path: Path) -> None:
+    broken = tally_family(poison=poison(ACTORS[3]))
+    async with working(log, documents, broken):
+        await live_on(log)
+        await folded(log, documents)
+        async with verifying(log, documents, tmp_path, broken) as verification:
+            assert (await verification.run())["tallies"].differences == []
+    assert len(await dead_letters(documents, "tallies", 0)) == 2
+
+
+async def test_signals_begin_where_they_are_kept_and_say_so(log: EventLog, documents: Documents) -> None:
+    family = replace(signals.FAMILY, follows=())
+    await documents.prepare(family.collections)
+    await live_on(log, ACTORS[:3])
+    old = {shard: await log.head(shard) for shard in range(SHARDS)}
+    await asyncio.sleep(0.01)
+    await like(log, POST, ACTORS[4])
+    await unlike(log, POST, ACTORS[4])
+    (first, _) = await log.read(0, old[0], 10)
+    await adopt(log, documents, (family,))
+    async with rebuild(log, documents, family) as work:
+        work._clock = lambda: first.recorded_at + signals.KEPT
+        (outcome,) = await work.run()
+    assert (outcome.switched, outcome.version) == (True, 1)
+    found = await signals.read_signals(documents, 0, 0, 100)
+    assert [signal.position for signal in found] == [old[0] + 1, old[0] + 2]
+    assert await signals.read_signals(documents, 1, 0, 100) == []
+    assert await signals.signal_floors(documents, [0, 1]) == {0: old[0], 1: old[1]}
