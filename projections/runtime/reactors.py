@@ -110,7 +110,10 @@ class Reacting:
         stage = Stage.FOLD
         sent = 0
         try:
-            async with aclosing(self._pages(recorded)) as pages:
+            pages = self._answer(recorded)
+            if pages is None:
+                return 0
+            async with aclosing(pages):
                 async for page in pages:
                     stage = Stage.PERFORM
                     await self._send(recorded, page)
@@ -123,15 +126,13 @@ class Reacting:
             await parking.park([Letter(recorded, stage, describe(error))])
             return 0
 
-    async def _pages(self, recorded: Recorded) -> AsyncGenerator[Page, None]:
-        if isinstance(self._policy, Policy):
-            for index, command in enumerate(self._policy.react(recorded)):
-                # One after the other, in their order.
-                yield [(str(index) if index else "", command)]
-        elif isinstance(recorded.event, self._policy.kinds):
-            async with aclosing(self._policy.react(recorded, self._log, self._documents)) as pages:
-                async for page in pages:
-                    yield page
+    def _answer(self, recorded: Recorded) -> AsyncGenerator[Page, None] | None:
+        """None for most events, at little cost: every reactor is shown all of them."""
+        if isinstance(self._policy, Cascade):
+            concerned = isinstance(recorded.event, self._policy.kinds)
+            return self._policy.react(recorded, self._log, self._documents) if concerned else None
+        commands = self._policy.react(recorded)
+        return _one_by_one(commands) if commands else None
 
     async def _send(self, recorded: Recorded, page: Page) -> None:
         async with self._slots.slow(self.name):
@@ -149,3 +150,9 @@ class Reacting:
         except (OverloadedError, OutcomeUnknownError) as error:
             # Either may be sent again: the command's id and its decider make the second time nothing.
             raise UnavailableError(f"the log did not take {type(command).__name__} yet") from error
+
+
+async def _one_by_one(commands: Sequence[Command]) -> AsyncGenerator[Page, None]:
+    """In their order: each when the one before it is done."""
+    for index, command in enumerate(commands):
+        yield [(str(index) if index else "", command)]
