@@ -112,12 +112,13 @@ def _shown(name: str, value: object, *, redacted: bool) -> object:
 
 def changes(before: object, after: object) -> dict[str, tuple[object, object]]:
     """{path: (before, after)} of all leaves that differ. A secret that changed is shown as one that did."""
-    old, new = _leaves(before), _leaves(after)
+    old, new = leaves(before), leaves(after)
     differing = [path for path in dict.fromkeys([*old, *new]) if old.get(path) != new.get(path)]
     return {path: (_leaf(path, old.get(path)), _leaf(path, new.get(path))) for path in differing}
 
 
-def _leaves(value: object) -> dict[str, object]:
+def leaves(value: object) -> dict[str, object]:
+    """{path: value} of all that is not itself an object."""
     return dict(_walk(_plain(value), ""))
 
 

@@ -11,7 +11,7 @@ from rich.pretty import Pretty
 from rich.table import Table
 from rich.text import Text
 
-from api.history import REDACTED, SECRET, History, Moment
+from api.history import REDACTED, SECRET, History, Moment, leaves
 
 _LONG: Final = 200
 _INDENT: Final = (0, 0, 0, 4)
@@ -65,8 +65,8 @@ def _who(one: Moment) -> RenderableType:
 
 def _fields(data: object) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    for name, value in data.items() if isinstance(data, Mapping) else ():
-        table.add_row(Text(str(name), style="dim"), _value(value))
+    for path, value in leaves(data).items() if data else ():
+        table.add_row(Text(path, style="dim"), _value(value))
     return table
 
 
