@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     email_bytes: int = 254
     password_min: int = 8
     password_bytes: int = 1_024
+    search_bytes: int = 500
     mentions: int = 30
     follows: int = 7_500
     tags: int = 30

@@ -55,7 +55,7 @@ class Person:
     refresh: str
     token: str | None = None
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def ask(self, query: str, /, **variables: Any) -> dict[str, Any]:
         """The data of an answer without errors."""
         answer = await self.product.ask(query, variables, self.headers)
         if "errors" in answer:
@@ -222,6 +222,10 @@ async def _working(services: Services, workers: bool) -> AsyncIterator[Services]
         yield services
         return
     async with running_workers(services) as working:
+        runtime, shards = working.runtime, working.log.identity.shards
+        assert runtime is not None
+        # A first answer would otherwise wait for leases, longer than it waits for documents.
+        await eventually(lambda: len(runtime.status().looked) == shards)
         yield working
 
 

@@ -128,3 +128,10 @@ class NotificationType(Enum):
     POST_EDITED = enum_value(
         "POST_EDITED", description="Edited a post that the viewer had answered, quoted or reposted."
     )
+
+
+@strawberry.enum(description="What to search for.")
+class SearchType(Enum):
+    POST = enum_value("POST", description="Posts that the viewer may see.")
+    USER = enum_value("USER", description="People.")
+    TAG = enum_value("TAG", description="Hashtags of public posts.")

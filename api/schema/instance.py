@@ -7,6 +7,7 @@ import strawberry
 
 from api.context import RequestContext
 from api.live.inbox import CAPACITY
+from api.schema import threads
 from api.schema.pages import MAX_PAGE
 from api.schema.scalars import Timestamp
 from projections.signals import KEPT
@@ -22,6 +23,14 @@ class InstanceLimits:
     text_graphemes: int = strawberry.field(description="Longest text of a post; a link counts 23.")
     text_bytes: int = strawberry.field(description="Longest text of a post in bytes of UTF-8.")
     content_warning_graphemes: int = strawberry.field(description="Longest content warning.")
+    media: int = strawberry.field(description="Most pictures, films and sounds of a post.")
+    alt_graphemes: int = strawberry.field(description="Longest description of one, in grapheme clusters.")
+    pins: int = strawberry.field(description="Most posts that a person pins.")
+    edits: int = strawberry.field(description="Most edits of a post.")
+    restore_days: int = strawberry.field(description="Days for which a deleted post can be restored.")
+    search_bytes: int = strawberry.field(description="Longest query of a search in bytes of UTF-8.")
+    thread_depth: int = strawberry.field(description="Most levels of a thread.")
+    thread_branching: int = strawberry.field(description="Most replies to each post of a thread.")
     mentions: int = strawberry.field(description="People that a post can mention.")
     tags: int = strawberry.field(description="Hashtags that a post can have.")
     follows: int = strawberry.field(description="People that one can follow.")
@@ -77,6 +86,14 @@ def describe_instance(context: RequestContext) -> Instance:
         text_graphemes=limits.text_graphemes,
         text_bytes=limits.text_bytes,
         content_warning_graphemes=limits.content_warning_graphemes,
+        media=limits.media,
+        alt_graphemes=limits.alt_graphemes,
+        pins=limits.pins,
+        edits=limits.edits,
+        restore_days=limits.restore_window // 86_400,
+        search_bytes=limits.search_bytes,
+        thread_depth=threads.MAX_DEPTH,
+        thread_branching=threads.MAX_BRANCHING,
         mentions=limits.mentions,
         tags=limits.tags,
         follows=limits.follows,

@@ -1,29 +1,26 @@
 """What can be asked for."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import strawberry
 
-from api.context import RequestContext
-from api.schema import feeds, notifications, progress, relations, threads, trending
+from api.schema import feeds, progress, searching, threads, trending
 from api.schema.consistency import NAMES, SHOWN, Info, consistent
-from api.schema.enums import ThreadSort, TrendKind, TrendWindow
-from api.schema.fields import asks_for, resolved
+from api.schema.enums import SearchType, ThreadSort, TrendKind, TrendWindow
+from api.schema.fields import resolved
+from api.schema.finding import find_nodes, find_posts, find_user
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
 from api.schema.node import Node
 from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
-from api.schema.sessions import ActiveSession, active_sessions
-from api.schema.social import FeedItem, PostResult, User, present_post, present_user, viewer_of
+from api.schema.social import FeedItem, PostResult, User, present_user, viewer_of
+from api.schema.viewer import Viewer
 from domain.errors import Code, refuse
 from domain.names import fold_handle, handle_problems, handle_skeleton
 from projections import reading
 from projections.claims import handle_is_free
-from projections.rules import Tombstone
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
 PostId = Annotated[strawberry.ID, strawberry.argument(description="The post.")]
@@ -39,105 +36,6 @@ AtArgument = Annotated[
     Timestamp | None,
     strawberry.argument(description="As it was then, up to seven days ago. Null: as it is."),
 ]
-
-
-@strawberry.type(description="Whoever is signed in.")
-class Viewer:
-    account: strawberry.Private[str]
-
-    @resolved("The viewer as a person; null while a new account has not come to the lists yet.")
-    async def user(self, info: Info) -> User | None:
-        return await find_user(info.context, self.account)
-
-    @resolved(
-        "Posts and reposts of those whom the viewer follows, and the viewer's own, newest first. Replies only among people whom the viewer follows."
-    )
-    async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
-        return await feeds.home_feed(info.context, first, after, live=asks_for(info, "liveCursor"))
-
-    @resolved("Where the account is in use: the open sessions, the newest first.")
-    async def sessions(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[ActiveSession]:
-        return await active_sessions(info.context, first, after, last, before)
-
-    @resolved("What the viewer was told, the latest first; nothing from those whom the viewer mutes or blocks.")
-    async def notifications(
-        self,
-        info: Info,
-        types: notifications.TypesArgument = None,
-        grouped: notifications.GroupedArgument = True,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> notifications.NotificationConnection:
-        live = asks_for(info, "liveCursor")
-        return await notifications.read(info.context, types, grouped, first, after, last, before, live=live)
-
-    @resolved("How many notifications are unread: 100 means that or more.")
-    async def unread_count(self, info: Info) -> int:
-        return await notifications.unread_count(info.context)
-
-    @resolved("Posts that the viewer has bookmarked, the latest first; nobody else sees them.")
-    async def bookmarks(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[FeedItem]:
-        return await feeds.bookmarks(info.context, first, after, last, before)
-
-    @resolved("Posts that the viewer likes, the latest first; nobody else sees this list.")
-    async def likes(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[FeedItem]:
-        return await feeds.likes(info.context, first, after, last, before)
-
-    @resolved("Whom the viewer blocks, the latest first.")
-    async def blocks(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[User]:
-        return await relations.blocks(info.context, first, after, last, before)
-
-    @resolved("Whom the viewer mutes, the latest first; without those whose mute has ended.")
-    async def mutes(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[User]:
-        return await relations.mutes(info.context, first, after, last, before)
-
-    @resolved("Who has asked to follow the viewer and waits for `acceptFollow` or `rejectFollow`, the latest first.")
-    async def follow_requests(
-        self,
-        info: Info,
-        first: First = None,
-        after: AfterCursor = None,
-        last: Last = None,
-        before: BeforeCursor = None,
-    ) -> Connection[User]:
-        return await relations.follow_requests(info.context, first, after, last, before)
 
 
 @strawberry.type(description="What can be asked for.")
@@ -183,6 +81,25 @@ class Query:
         sort: threads.SortArgument = ThreadSort.OLDEST,
     ) -> threads.Thread | None:
         return await threads.read(info.context, post_id, above=above, depth=depth, branching=branching, sort=sort)
+
+    @resolved("Posts, people or hashtags; posts the newest first.")
+    async def search(
+        self,
+        info: Info,
+        query: searching.QueryArgument,
+        type: searching.TypeArgument = SearchType.POST,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[searching.SearchResult]:
+        return await searching.search(info.context, query, type, first, after, last, before)
+
+    @resolved("Who or what begins so, for completion while somebody types; nothing for what nothing can begin with.")
+    async def typeahead(
+        self, info: Info, query: searching.BeginningArgument, first: searching.SuggestionsArgument = 10
+    ) -> list[searching.Suggestion]:
+        return await searching.typeahead(info.context, query, first)
 
     @resolved("Anything by its global id; null where there is nothing, or nothing for the viewer.")
     async def node(self, info: Info, id: Id) -> Node | None:
@@ -261,38 +178,3 @@ class Query:
     @resolved("How far every projection has come. For those who are signed in.")
     async def projection_status(self, info: Info) -> list[progress.ProjectionStatus]:
         return await progress.projection_statuses(info.context)
-
-
-async def find_user(context: RequestContext, account: str) -> User | None:
-    return (await find_people(context, [account])).get(account)
-
-
-async def find_people(context: RequestContext, accounts: Sequence[str]) -> Mapping[str, User]:
-    """People by bare id."""
-    await consistent(context, SHOWN)
-    viewer = viewer_of(context)
-    views = await reading.see_people(context.services.documents, viewer, accounts)
-    return {view.id: present_user(viewer, view) for view in views if view is not None}
-
-
-async def find_posts(context: RequestContext, posts: Sequence[str]) -> Mapping[str, PostResult]:
-    """Posts and what stands in the place of deleted and blocked ones, by bare id."""
-    await consistent(context, SHOWN)
-    viewer = viewer_of(context)
-    views = await reading.see_posts(context.services.documents, viewer, posts)
-    return {v.id: present_post(viewer, v) for v in views if not isinstance(v, Tombstone) or v.deleted or v.blocked}
-
-
-async def find_nodes(context: RequestContext, ids: Sequence[str]) -> list[Node | None]:
-    """In the order of ``ids``; one wave for each kind."""
-    parsed = [kind_and_bare(id_) for id_ in ids]
-    posts, people = await asyncio.gather(
-        find_posts(context, _bare(parsed, Kind.POST)), find_people(context, _bare(parsed, Kind.USER))
-    )
-    found: dict[tuple[Kind, str], Node] = {(Kind.POST, bare): post for bare, post in posts.items()}
-    found |= {(Kind.USER, bare): user for bare, user in people.items()}
-    return [None if one is None else found.get(one) for one in parsed]
-
-
-def _bare(parsed: Sequence[tuple[Kind, str] | None], kind: Kind) -> list[str]:
-    return list(dict.fromkeys(one[1] for one in parsed if one is not None and one[0] is kind))

@@ -35,6 +35,7 @@ from domain.events import (
     RepostUndone,
     Unfollowed,
 )
+from domain.words import words
 
 SHARDS: Final = 3
 PEOPLE: Final = ("ada", "bob", "cyd", "dee", "eve", "fay")
@@ -393,6 +394,7 @@ class World:
             revision=post.revision,
             mentions=post.mentions,
             tags=tags,
+            tags_added=tuple(tag for tag in tags if tag not in post.tags),
             tags_removed=tuple(tag for tag in post.tags if tag not in tags),
             mentions_added=added,
             media=int(post.media),
@@ -409,6 +411,8 @@ class World:
                 reply_to=post.parent.id if post.parent else None,
                 quote=post.quoted.id if post.quoted else None,
                 tags=post.tags,
+                visibility=post.visibility,
+                words=0 if post.author == FORGOTTEN else len(words(post.text)),
             )
             self._record(post.author, f"post-{post.id}", event)
             post.deleted, post.was = True, []

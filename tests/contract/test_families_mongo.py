@@ -8,6 +8,7 @@ from tests.contract.families_contract import *  # noqa: F403 -- the contract's t
 from tests.contract.families_kit import OpenStore
 from tests.contract.notifications_contract import *  # noqa: F403 -- see above
 from tests.contract.rows_contract import *  # noqa: F403 -- see above
+from tests.contract.search_contract import *  # noqa: F403 -- see above
 from tests.contract.threads_contract import *  # noqa: F403 -- see above
 from tests.contract.timelines_contract import *  # noqa: F403 -- see above
 from tests.runtime_kit import mongo_documents
