@@ -7,6 +7,7 @@ import msgspec
 from domain.envelope import Recorded
 from domain.errors import Code, Refusal, refuse
 from domain.events import (
+    AccountBeganBlocking,
     AccountDeactivated,
     AccountDeleted,
     AccountHandleChanged,
@@ -53,6 +54,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     voided: frozenset[str] = frozenset()
     registered_at: int = 0
     locked: bool = False
+    blocking: bool = False
     ended: int = 0
     kept: str = ""
     forgotten: bool = False
@@ -95,6 +97,8 @@ def evolve(state: Account, recorded: Recorded) -> Account:  # noqa: C901, PLR091
             )
         case AccountLocked() | AccountUnlocked():
             return msgspec.structs.replace(state, locked=isinstance(recorded.event, AccountLocked))
+        case AccountBeganBlocking():
+            return msgspec.structs.replace(state, blocking=True)
         case ClaimVoided() as e:
             return msgspec.structs.replace(state, voided=state.voided | {e.claim_id})
         case AccountHandleChanged() as e:
@@ -223,6 +227,11 @@ def lock(state: Account, locked: bool) -> tuple[AccountLocked | AccountUnlocked,
     if state.locked == locked:
         return ()
     return (AccountLocked(account=state.id) if locked else AccountUnlocked(account=state.id),)
+
+
+def begin_blocking(state: Account) -> tuple[AccountBeganBlocking, ...]:
+    """Once. An account that never blocked anybody has no blocks to be read, and that is most of them."""
+    return () if state.blocking else (AccountBeganBlocking(account=state.id),)
 
 
 def require_active(state: Account) -> None:

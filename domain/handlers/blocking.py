@@ -25,13 +25,15 @@ async def block_user(log: EventLog, command: BlockUser, context: Context) -> Res
     actor_stream, user_stream = account_stream(actor), account_stream(user)
 
     def decide(view: View) -> Sequence[Draft]:
-        accounts.require_active(view.state(actor_stream, Account))
+        account = view.state(actor_stream, Account)
+        accounts.require_active(account)
         blocked = blocks.block(view.state(stream, Block), actor, user)
         if not blocked:
             return ()
         accounts.require_user(view.state(user_stream, Account))
+        begun = context.drafts(actor_stream, accounts.begin_blocking(account))
         severed = follows.sever(view.state(follow, Follow), user, actor)
-        return [*context.drafts(stream, blocked), *context.drafts(follow, severed)]
+        return [*begun, *context.drafts(stream, blocked), *context.drafts(follow, severed)]
 
     execution = Execution(
         shard(log, actor), (stream, follow, actor_stream), decide, context.metadata(), given=(user_stream,)

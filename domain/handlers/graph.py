@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from domain.commands import AcceptFollow, AcceptPendingFollow, FollowUser, RejectFollow, RemoveFollower, UnfollowUser
 from domain.context import Context
 from domain.deciders import account as accounts
-from domain.deciders import block as blocks
 from domain.deciders import follow as follows
 from domain.deciders.account import Account
 from domain.deciders.block import Block
 from domain.deciders.follow import Follow
 from domain.events import Event
+from domain.handlers.between import Between
 from domain.handlers.result import Result, require_other, shard
 from domain.ids import account_stream, block_stream, follow_stream
 from domain.log.port import Draft, EventLog, Execution, View
@@ -20,20 +20,20 @@ async def follow_user(log: EventLog, command: FollowUser, context: Context) -> R
     """Follow or, where the account is locked, ask to; or change the options of either. INVALID for oneself, BLOCKED where one has blocked the other."""
     actor, user = require_other(context, command.user, "follow")
     stream, user_stream, actor_stream = follow_stream(actor, user), account_stream(user), account_stream(actor)
-    theirs, own = block_stream(user, actor), block_stream(actor, user)
+    between = await Between.of(log, actor, [user])
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
         account = view.state(user_stream, Account)
         accounts.require_user(account)
-        blocks.require_none((view.state(theirs, Block), view.state(own, Block)), "userId")
+        between.require_none(view, "userId")
         events = follows.follow(
             view.state(stream, Follow), actor, user, command.reposts, command.notify, locked=account.locked
         )
         return context.drafts(stream, events)
 
     execution = Execution(
-        shard(log, user), (stream, user_stream, theirs), decide, context.metadata(), given=(actor_stream, own)
+        shard(log, user), (stream, *between.theirs), decide, context.metadata(), given=(actor_stream, *between.own)
     )
     return Result(user, await log.execute(execution))
 
@@ -91,16 +91,16 @@ async def accept_follow(log: EventLog, command: AcceptFollow, context: Context) 
     """Lets in who has asked; NOT_FOUND where nobody has, BLOCKED where the other has blocked the actor meanwhile."""
     actor, user = require_other(context, command.user, "accept")
     stream, actor_stream, user_stream = follow_stream(user, actor), account_stream(actor), account_stream(user)
-    own, theirs = block_stream(actor, user), block_stream(user, actor)
+    between = await Between.of(log, actor, [user])
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
         accounts.require_user(view.state(user_stream, Account))
-        blocks.require_none((view.state(own, Block), view.state(theirs, Block)), "userId")
+        between.require_none(view, "userId")
         return context.drafts(stream, follows.accept(view.state(stream, Follow), user, actor))
 
     execution = Execution(
-        shard(log, actor), (stream, actor_stream, own), decide, context.metadata(), given=(user_stream, theirs)
+        shard(log, actor), (stream, actor_stream, *between.own), decide, context.metadata(), given=between.theirs
     )
     return Result(user, await log.execute(execution))
 

@@ -17,7 +17,7 @@ from domain.events import PostCreated, PostEdited
 from domain.handlers.between import Between
 from domain.handlers.content import Content
 from domain.handlers.result import Result, key_problems, require_actor, require_id, shard
-from domain.handlers.seen import at_actor, at_author, known_post, require_quotable, require_seen
+from domain.handlers.seen import known_post, seen_post
 from domain.ids import account_stream, pins_stream, post_stream, slot_of
 from domain.log.port import Draft, EventLog, Execution, View
 from domain.text import facets
@@ -32,24 +32,25 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
     if command.visibility not in VISIBILITIES:
         problems.append(Problem(Code.INVALID, "There is no such visibility.", ("visibility",)))
     content = Content(command.text, command.content_warning, command.language, command.media, context, problems)
-    parent = await known_post(log, command.reply_to, "replyTo", context) if command.reply_to is not None else None
-    quoted = await known_post(log, command.quote, "quote", context) if command.quote is not None else None
+    above = await seen_post(log, command.reply_to, actor, "replyTo", context) if command.reply_to is not None else None
+    shown = await seen_post(log, command.quote, actor, "quote", context) if command.quote is not None else None
+    parent, quoted = above and above.post, shown and shown.post
     key = command.idempotency_key
     slot = slot_of(actor)
     post = context.mint(slot) if key is None else context.namer.idempotent_id(slot, actor, "createPost", key)
     input_hmac = None if key is None else _input_hmac(command, content, context)
     stream, actor_stream = post_stream(post), account_stream(actor)
-    apart = Between(actor, await content.find_mentioned(log))
+    apart = await Between.of(log, actor, await content.find_mentioned(log))
 
     def decide(view: View) -> Sequence[Draft]:
         state = view.state(stream, Post)
         if not state.id:
             accounts.require_active(view.state(actor_stream, Account))
             apart.require_none(view, "text")
-            if parent is not None:
-                require_seen(view, parent, actor, "replyTo")
-            if quoted is not None:
-                require_quotable(view, quoted, actor)
+            if above is not None:
+                above.require(view, "replyTo")
+            if shown is not None:
+                shown.require_quotable(view)
         mentioned = content.mentioned(view)
         created = PostCreated(
             post=post,
@@ -71,10 +72,10 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
         return context.drafts(stream, posts.create(state, created, input_hmac))
 
     own, given = [*apart.own], [*content.claims.values(), *apart.theirs]
-    for other in (parent, quoted):
+    for other in (above, shown):
         if other is not None:
-            own += at_actor(other, actor)
-            given += at_author(other, actor)
+            own += other.at_actor
+            given += other.at_author
     execution = Execution(
         shard(log, post),
         tuple(dict.fromkeys([stream, actor_stream, *own])),
@@ -112,7 +113,7 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
     if media is None:
         media = standing.private.media if standing.private else ()
     content = Content(command.text, warning, command.language, media, context)
-    apart = Between(actor, await content.find_mentioned(log))
+    apart = await Between.of(log, actor, await content.find_mentioned(log))
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))

@@ -12,7 +12,7 @@ from domain.deciders.account import Account
 from domain.deciders.bookmark import Bookmark
 from domain.deciders.reaction import Reaction
 from domain.handlers.result import Result, require_actor, shard
-from domain.handlers.seen import at_actor, at_author, known_post, require_seen
+from domain.handlers.seen import known_post, seen_post
 from domain.ids import account_stream, bookmark_stream, reaction_stream, repost_stream
 from domain.log.port import Draft, EventLog, Execution, View
 
@@ -20,20 +20,20 @@ from domain.log.port import Draft, EventLog, Execution, View
 async def like_post(log: EventLog, command: LikePost, context: Context) -> Result:
     """Like, where the actor may see the post."""
     actor = require_actor(context)
-    known = await known_post(log, command.post, "postId", context)
+    seen = await seen_post(log, command.post, actor, "postId", context)
     stream, actor_stream = reaction_stream(command.post, actor), account_stream(actor)
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
-        require_seen(view, known, actor, "postId")
-        return context.drafts(stream, reactions.like(view.state(stream, Reaction), command.post, known.author, actor))
+        author = seen.require(view, "postId").author
+        return context.drafts(stream, reactions.like(view.state(stream, Reaction), command.post, author, actor))
 
     execution = Execution(
         shard(log, command.post),
-        (stream, *at_author(known, actor)),
+        (stream, *seen.at_author),
         decide,
         context.metadata(),
-        given=(actor_stream, *at_actor(known, actor)),
+        given=(actor_stream, *seen.at_actor),
     )
     return Result(command.post, await log.execute(execution))
 
@@ -55,20 +55,20 @@ async def unlike_post(log: EventLog, command: UnlikePost, context: Context) -> R
 async def repost(log: EventLog, command: Repost, context: Context) -> Result:
     """Repost to the actor's followers, where the actor may see the post and everyone may."""
     actor = require_actor(context)
-    known = await known_post(log, command.post, "postId", context)
+    seen = await seen_post(log, command.post, actor, "postId", context)
     stream, actor_stream = repost_stream(actor, command.post), account_stream(actor)
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
-        target = require_seen(view, known, actor, "postId")
+        target = seen.require(view, "postId")
         return context.drafts(stream, reposts.repost(view.state(stream, reposts.Repost), actor, target))
 
     execution = Execution(
         shard(log, actor),
-        (stream, actor_stream, *at_actor(known, actor)),
+        (stream, actor_stream, *seen.at_actor),
         decide,
         context.metadata(),
-        given=at_author(known, actor),
+        given=seen.at_author,
     )
     return Result(command.post, await log.execute(execution))
 
@@ -90,20 +90,20 @@ async def undo_repost(log: EventLog, command: UndoRepost, context: Context) -> R
 async def bookmark_post(log: EventLog, command: BookmarkPost, context: Context) -> Result:
     """Keeps a post for the actor alone, where the actor may see it."""
     actor = require_actor(context)
-    known = await known_post(log, command.post, "postId", context)
+    seen = await seen_post(log, command.post, actor, "postId", context)
     stream, actor_stream = bookmark_stream(actor, command.post), account_stream(actor)
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
-        require_seen(view, known, actor, "postId")
-        return context.drafts(stream, bookmarks.add(view.state(stream, Bookmark), actor, command.post, known.author))
+        author = seen.require(view, "postId").author
+        return context.drafts(stream, bookmarks.add(view.state(stream, Bookmark), actor, command.post, author))
 
     execution = Execution(
         shard(log, actor),
-        (stream, actor_stream, *at_actor(known, actor)),
+        (stream, actor_stream, *seen.at_actor),
         decide,
         context.metadata(),
-        given=at_author(known, actor),
+        given=seen.at_author,
     )
     return Result(command.post, await log.execute(execution))
 

@@ -259,10 +259,12 @@ async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[The
 @pytest.fixture(scope="module")
 async def theatre_before_reactors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theatre]:
     """In which no reactor has come yet to what a block leaves to it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.workers.REACTORS", [one for one in REACTORS if one.name != "end-blockers-follow"])
-        async for one_ in theatre_in(tmp_path_factory.mktemp("before")):
-            yield one_
+    patch = pytest.MonkeyPatch()
+    patch.setattr("api.workers.REACTORS", [one for one in REACTORS if one.name != "end-blockers-follow"])
+    async for one_ in theatre_in(tmp_path_factory.mktemp("before")):
+        # The other theatre may open later, and has all of them.
+        patch.undo()
+        yield one_
 
 
 def expected(cells: Mapping[str, str]) -> dict[str, str]:

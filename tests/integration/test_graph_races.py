@@ -82,7 +82,7 @@ async def do(log: EventLog, actor: str | None, command: Command) -> str | None:
     try:
         return (await handle(log, command, context)).id
     except Refusal as refusal:
-        if refusal.problems[0].code not in (Code.BLOCKED, Code.NOT_FOUND):
+        if refusal.problems[0].code not in (Code.BLOCKED, Code.NOT_FOUND, Code.CONFLICT):
             raise
         return None
 

@@ -36,7 +36,7 @@ from domain.deciders.account import Account
 from domain.deciders.follow import Follow
 from domain.envelope import Recorded
 from domain.errors import Code, Refusal
-from domain.events import AccountUnlocked, Followed, Unfollowed
+from domain.events import AccountBeganBlocking, AccountUnlocked, Followed, Unfollowed
 from domain.handlers import Result, handle
 from domain.handlers.posts import VISIBILITIES
 from domain.handlers.result import shard, state_of
@@ -126,9 +126,10 @@ async def test_a_block_and_what_it_severs_are_one_batch(world: World, people: tu
     ann, bob = people
     await world.do(bob, FollowUser(user=ann))
     await world.do(ann, FollowUser(user=bob))
-    events = await world.done(ann, BlockUser(user=bob))
+    began, *events = await world.done(ann, BlockUser(user=bob))
+    assert began.event == AccountBeganBlocking(account=ann)
     assert kinds(events) == ["block.blocked", "follow.unfollowed"]
-    assert len({recorded.attempt_id for recorded in events}) == 1
+    assert len({recorded.attempt_id for recorded in (began, *events)}) == 1
     assert events[1].event == Unfollowed(follower=bob, followee=ann)
     assert (await world.follow_of(ann, bob)).active
     [command] = end_blockers_follow(events[0])
@@ -141,7 +142,7 @@ async def test_a_block_and_what_it_severs_are_one_batch(world: World, people: tu
 async def test_a_reactor_that_comes_late_severs_no_later_follow(world: World, people: tuple[str, str]) -> None:
     ann, bob = people
     await world.do(ann, FollowUser(user=bob))
-    [blocked] = await world.done(ann, BlockUser(user=bob))
+    [_, blocked] = await world.done(ann, BlockUser(user=bob))
     [late] = end_blockers_follow(blocked)
     await world.do(ann, UnblockUser(user=bob))
     # The follow that was to be ended, then ended by hand and begun anew.
@@ -156,12 +157,22 @@ async def test_a_reactor_of_an_earlier_block_leaves_a_later_one_to_its_own(
     world: World, people: tuple[str, str]
 ) -> None:
     ann, bob = people
-    [first] = await world.done(ann, BlockUser(user=bob))
+    [_, first] = await world.done(ann, BlockUser(user=bob))
     await world.do(ann, UnblockUser(user=bob))
     await world.do(ann, FollowUser(user=bob))
     [second] = await world.done(ann, BlockUser(user=bob))
     assert await world.done(None, end_blockers_follow(first)[0]) == ()
     assert kinds(await world.done(None, end_blockers_follow(second)[0])) == ["follow.unfollowed"]
+
+
+async def test_a_first_block_that_comes_meanwhile_is_not_missed(world: World, people: tuple[str, str]) -> None:
+    ann, bob = people
+    post = (await world.do(ann, CreatePost(text="A post"))).id
+    log = FaultyLog(world.log, Meanwhile(world, 0, [(ann, BlockUser(user=bob))]))
+    with pytest.raises(Refusal) as refusal:
+        await handle(log, LikePost(post=post), world.context(bob))
+    assert refusal.value.code is Code.CONFLICT
+    assert await world.refused(bob, LikePost(post=post)) == (Code.BLOCKED, ("postId",))
 
 
 class Meanwhile(Faults):
@@ -185,7 +196,7 @@ async def test_a_reactor_that_is_paused_anywhere_severs_no_later_follow(
 ) -> None:
     ann, bob = people
     await world.do(ann, FollowUser(user=bob))
-    [blocked] = await world.done(ann, BlockUser(user=bob))
+    [_, blocked] = await world.done(ann, BlockUser(user=bob))
     [late] = end_blockers_follow(blocked)
     deeds = [(ann, UnblockUser(user=bob)), (ann, UnfollowUser(user=bob)), (ann, FollowUser(user=bob))]
     await handle(FaultyLog(world.log, Meanwhile(world, at, deeds)), late, world.context())
@@ -199,7 +210,7 @@ async def test_a_block_turns_requests_down_both_ways(world: World, people: tuple
         await world.lock(one, True)
     await world.do(bob, FollowUser(user=ann))
     await world.do(ann, FollowUser(user=bob))
-    events = await world.done(ann, BlockUser(user=bob))
+    _, *events = await world.done(ann, BlockUser(user=bob))
     assert kinds(events) == ["block.blocked", "follow.request_rejected"]
     [withdrawn] = await world.done(None, end_blockers_follow(events[0])[0])
     assert withdrawn.event.name == "follow.request_withdrawn"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from domain.deciders import account, block, follow, mute
 from domain.errors import Code, Refusal
 from domain.events import (
+    AccountBeganBlocking,
     AccountBlocked,
     AccountLocked,
     AccountMuted,
@@ -31,6 +32,13 @@ REQUESTED = FollowRequested(follower="bob", followee="ada")
 ACCEPTED = FollowRequestAccepted(follower="bob", followee="ada")
 REJECTED = FollowRequestRejected(follower="bob", followee="ada")
 WITHDRAWN = FollowRequestWithdrawn(follower="bob", followee="ada")
+ADA = AccountRegistered(
+    account="ada",
+    handle_claim="h",
+    email_claim="e",
+    email_claim_stream="s",
+    private=AccountPrivate(handle="ada", email="ada@example.org", password_hash="x"),
+)
 
 
 def test_a_locked_account_is_asked_once() -> None:
@@ -146,18 +154,17 @@ def test_a_mute_is_changed_by_another_end_alone() -> None:
 
 
 def test_an_account_is_locked_and_unlocked_once() -> None:
-    ada = AccountRegistered(
-        account="ada",
-        handle_claim="h",
-        email_claim="e",
-        email_claim_stream="s",
-        private=AccountPrivate(handle="ada", email="ada@example.org", password_hash="x"),
-    )
     locked, unlocked = AccountLocked(account="ada"), AccountUnlocked(account="ada")
-    given("account", ada).when(lambda s: account.lock(s, True)).then(locked)
-    given("account", ada).when(lambda s: account.lock(s, False)).then()
-    given("account", ada, locked).when(lambda s: account.lock(s, True)).then()
-    given("account", ada, locked).when(lambda s: account.lock(s, False)).then(unlocked)
+    given("account", ADA).when(lambda s: account.lock(s, True)).then(locked)
+    given("account", ADA).when(lambda s: account.lock(s, False)).then()
+    given("account", ADA, locked).when(lambda s: account.lock(s, True)).then()
+    given("account", ADA, locked).when(lambda s: account.lock(s, False)).then(unlocked)
+
+
+def test_an_account_begins_blocking_once() -> None:
+    begun = AccountBeganBlocking(account="ada")
+    given("account", ADA).when(account.begin_blocking).then(begun)
+    given("account", ADA, begun).when(account.begin_blocking).then()
 
 
 DECISIONS = {
