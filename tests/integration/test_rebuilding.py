@@ -317,12 +317,16 @@ async def test_older_folds_keep_their_hands_off(log: EventLog, documents: Docume
             assert old.status().progress == {}
 
 
+async def counted(documents: Documents, likes: int) -> bool:
+    return (await documents.get(TALLIES, [FAR]))[FAR]["likes"] == likes
+
+
 async def test_two_workers_and_a_reader_see_a_rebuild_through(log: EventLog, documents: Documents) -> None:
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(working(log, documents))
         second = await stack.enter_async_context(working(log, documents))
         reader = documents.pinned({})
-        editions = Editions(documents, linger=0.3, period=0.05)
+        editions = Editions(documents, linger=3600, period=0.05)
         await stack.enter_async_context(editions.watched())
         old = editions.current
         await live_on(log)
@@ -330,16 +334,17 @@ async def test_two_workers_and_a_reader_see_a_rebuild_through(log: EventLog, doc
         await first.stop()
         work = asyncio.create_task(rebuilt(log, documents))
         await until(lambda now: now.live == 2, documents)
-        # Read until it is confirmed, and folded as well.
-        for _ in range(10):
-            assert (await old.documents.get(TALLIES, [FAR]))[FAR]["likes"] == 12
-            await asyncio.sleep(0.01)
+        # Until it is confirmed it is read, and folded as well.
+        await like(log, FAR, account(514, 1))
+        await waited(lambda: counted(old.documents, 13))
+        assert not work.done()
+        editions._confirm_at = 0
         (outcome,) = await work
         assert outcome.switched
         assert editions.current.documents.version("tallies") == 2
         assert reader.version("tallies") == 1
         assert await old.documents.load_checkpoints("tallies") == {}
-        assert (await editions.current.documents.get(TALLIES, [FAR]))[FAR]["likes"] == 12
+        await waited(lambda: counted(editions.current.documents, 13))
         assert second.status().progress
 
 

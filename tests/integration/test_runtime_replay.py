@@ -8,7 +8,7 @@ import pytest
 from domain.log.port import EventLog
 from projections.documents.port import Change, Collection, Doc, Documents, Fidelity, Row, Shape
 from projections.runtime import comparing as module
-from projections.runtime.comparing import Absent, Difference, compare
+from projections.runtime.comparing import Absent, Comparison, Difference, compare
 from projections.runtime.replay import checkpoints_of, replay
 from tests.runtime_kit import (
     TALLIES,
@@ -115,3 +115,46 @@ async def test_a_replay_does_not_go_over_what_is_there(log: EventLog, replayed: 
     await replayed.save_checkpoint("tallies", 0, 1, None)
     with pytest.raises(ValueError, match="empty"):
         await replay(log, replayed, FAMILIES, {})
+
+
+async def test_what_moves_is_not_called_different(live: Documents, replayed: Documents) -> None:
+    looks = 0
+
+    async def count(documents: Documents, events: int) -> None:
+        changes = tuple((position, (Change(inc={"likes": 1}),)) for position in range(1, events + 1))
+        await documents.apply(TALLIES, [Doc(POST, 0, changes)])
+
+    async def level() -> None:
+        """The replay has come to where the live one was, which has gone on meanwhile: twice, then it stands."""
+        nonlocal looks
+        looks += 1
+        await count(replayed, 1 + looks)
+        await count(live, min(2 + looks, 4))
+
+    await count(live, 2)
+    await count(replayed, 1)
+    verdict = await Comparison(FAMILIES[0], live, replayed, level, rest=0.0).run()
+    assert (verdict.differences, verdict.unsettled, verdict.compared, looks) == ([], [], 1, 3)
+
+
+async def test_what_stands_still_and_differs_is_named_once(live: Documents, replayed: Documents) -> None:
+    async def level() -> None:
+        """Nothing folds."""
+
+    await live.apply(TALLIES, [Doc(POST, 0, ((1, (Change(inc={"likes": 2}),)),))])
+    await replayed.apply(TALLIES, [Doc(POST, 0, ((1, (Change(inc={"likes": 1}),)),))])
+    verdict = await Comparison(FAMILIES[0], live, replayed, level, rest=0.0).run()
+    assert verdict.differences == [Difference("tallies.tallies", POST, "likes", 2, 1)]
+
+
+async def test_what_never_stands_still_is_not_judged(live: Documents, replayed: Documents) -> None:
+    position = 0
+
+    async def level() -> None:
+        nonlocal position
+        position += 1
+        await live.apply(TALLIES, [Doc(POST, 0, ((position, (Change(inc={"likes": 1}),)),))])
+
+    await level()
+    verdict = await Comparison(FAMILIES[0], live, replayed, level, rest=0.0).run()
+    assert (verdict.differences, verdict.unsettled) == ([], [f"tallies.tallies {POST}"])
