@@ -118,9 +118,9 @@ class Chaos:
 
     async def run(self, seconds: float) -> Outcome:
         self._writers = [await start_writer(self._own) for _ in range(WRITERS)]
-        ends = time.monotonic() + seconds
         try:
             await self._appended(1)
+            ends = time.monotonic() + seconds
             await together(
                 [
                     self._keep(ends, [self._pause_writer, self._kill_writer], self._writers_source),
