@@ -12,14 +12,17 @@ import pytest
 
 from api.demo.seeder import Seeder
 from api.demo.world import build_world
-from api.secrets import load_secrets
+from api.secrets import decode_key, load_secrets
 from api.settings import load_settings
 from api.stores import open_archive, open_log
 from api.transfer.keys import stored_keys
 from domain.context import Context
 from domain.ids import Namer
+from domain.log.cassandra import migrate_cassandra
+from domain.log.cassandra.archive import open_cassandra_archive
 from domain.log.port import EventLog
 from tests.e2e.test_http_command_line import PROGRAM, environment, tidings
+from tests.log_cassandra_kit import keyspace
 from tests.transfer_kit import events_in
 
 # Each starts processes, a second or more apiece.
@@ -125,3 +128,35 @@ async def test_a_rotation_that_is_killed_is_finished_by_its_repeat(tmp_path: Pat
     code, said = await tidings(tmp_path, "events", "show", "ada", MASTER_KEY=new)
     assert code == 0, said
     assert "<redacted>" not in said
+
+
+async def test_an_import_into_a_cluster_that_is_killed_is_finished_by_its_repeat(
+    tmp_path: Path, cassandra_address: str
+) -> None:
+    await seed(tmp_path, accounts=60, posts=1_500)
+    file, again = tmp_path / "export.ndjson", tmp_path / "again.ndjson"
+    assert (await tidings(tmp_path, "events", "export", str(file)))[0] == 0
+    server_key = (tmp_path / "data" / "secrets" / "server_key").read_text().strip()
+    fingerprint = Namer(decode_key("SERVER_KEY", server_key)).fingerprint()
+    host, _, port = cassandra_address.partition(":")
+    async with keyspace(cassandra_address) as tables:
+        await migrate_cassandra([host], tables.name, port=int(port), server_key_fingerprint=fingerprint)
+        there = {
+            "LOG_URL": f"cassandra://{cassandra_address}/{tables.name}",
+            "SERVER_KEY": server_key,
+            "MASTER_KEY": os.urandom(32).hex(),
+            "TOKEN_KEYS": os.urandom(32).hex(),
+        }
+        archive = await open_cassandra_archive([host], int(port), tables.name, server_key_fingerprint=fingerprint)
+        for _ in range(2):
+            before = (await archive.extent()).rows
+            process = await start(tmp_path, "events", "import", str(file), **there)
+            while (await archive.extent()).rows <= before and process.returncode is None:  # noqa: ASYNC110 -- in the store
+                await asyncio.sleep(0.05)
+            await killed_after(process, 0.2)
+            assert (await archive.extent()).rows > before
+        code, said = await tidings(tmp_path, "events", "import", str(file), **there)
+        assert code == 0, said
+        assert (await tidings(tmp_path, "events", "export", str(again), **there))[0] == 0
+        assert events_in(again.read_bytes()) == events_in(file.read_bytes())
+        await archive.close()
