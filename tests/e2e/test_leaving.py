@@ -72,6 +72,7 @@ class World:
 
 
 async def inhabited(served: Product, clock: Clock) -> World:
+    """Waits for the folds now and then: on a slow machine an answer may not wait for what was done long before."""
     ann, bob, cyd = [await served.register(name) for name in ("ann", "bob", "cyd")]
     world = World(served, clock, ann, bob, cyd)
     await ann.done("changeHandle", handle=f"ann_{MARK}")
@@ -86,19 +87,26 @@ async def inhabited(served: Product, clock: Clock) -> World:
     )
     for one, other in ((ann, bob), (bob, ann), (cyd, ann), (ann, cyd)):
         await one.done("followUser", userId=other.id)
+    await settled(served)
     world.post = await ann.post(f"First {MARK} #{TAG}, dear @bob", contentWarning=f"about {MARK}")
     world.own = await bob.post("What Bob says")
     await ann.done("editPost", postId=world.post, text=f"Second {MARK} #{TAG}, dear @bob")
+    await settled(served)
     await ann.done("pinPost", postId=world.post)
     answer = await ann.post(f"An answer from {MARK}", replyTo=world.own)
+    await settled(served)
     await ann.post(f"Look: {MARK}", quote=world.own)
     await ann.post(f"For followers: {MARK}", visibility="FOLLOWERS")
     await ann.post(f"For bob: @bob {MARK}", visibility="DIRECT")
+    await settled(served)
     await ann.done("deletePost", postId=await ann.post(f"Never mind {MARK}"))
+    await settled(served)
     for mutation in ("likePost", "repost", "bookmarkPost"):
         await ann.done(mutation, postId=world.own)
         await bob.done(mutation, postId=world.post)
+    await settled(served)
     await bob.post("An answer to Ann", replyTo=answer)
+    await settled(served)
     dan = await served.register("dan")
     await ann.done("muteUser", userId=dan.id)
     await ann.done("blockUser", userId=(await served.register("eve")).id)
