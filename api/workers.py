@@ -74,10 +74,11 @@ def _sweepers(services: Services) -> Sequence[Sweeper]:
             await _thoroughly(partial(sweep_receipts, documents, shard, now()))
 
     async def trends() -> None:
-        for window in TrendWindow:
-            await get_snapshot(documents, TrendKind.TAG, window, newest_minute(now()))
-            await sweep_snapshots(documents, TrendKind.TAG, window, now())
-        await _thoroughly(partial(sweep_uses, documents, TrendKind.TAG, now()))
+        for kind in TrendKind:
+            for window in TrendWindow:
+                await get_snapshot(documents, kind, window, newest_minute(now()))
+                await sweep_snapshots(documents, kind, window, now())
+            await _thoroughly(partial(sweep_uses, documents, kind, now()))
 
     return (
         Sweeper("signals", MINUTE, signals),

@@ -7,15 +7,13 @@ State operations of a batch are made durable first; deferred ones run after that
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from domain.envelope import Recorded
 from domain.events import Event
 from projections.documents.port import Change, Collection, Document, Documents, Row
 
 E = TypeVar("E", bound=Event)
-
-_HIGHEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +27,17 @@ class Alter:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write one row. Of several of one id the last event's stands, or with ``first`` the first one's; with a ``position`` of its own, where several
-    shards write it, the row with the highest."""
+    """Write one row. Of several of one id the last event's stands; with a ``position`` of its own, where several shards write it, the row
+    with the highest."""
 
     collection: Collection
     id: str
     fields: Document
-    first: bool = False
     position: int | None = None
 
     def row(self, sequence: int) -> Row:
         """Of the event ``sequence``: the higher position stands."""
-        if self.position is not None:
-            return Row(self.id, self.position, self.fields)
-        return Row(self.id, _HIGHEST - sequence if self.first else sequence, self.fields)
+        return Row(self.id, sequence if self.position is None else self.position, self.fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from projections.documents.port import After, Documents
 from projections.feeds import AuthorFilter, FeedEntry, author_entries
 from projections.hashtag_feed import TaggedPost, tagged_posts
 from projections.paging import Page, Window, fill
-from projections.posts import PostDoc, public_posts, replies_to
+from projections.posts import PUBLIC, PostDoc, public_posts, replies_to
 from projections.rules import Feed, FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
 from projections.sight import hydrate
 
@@ -19,6 +19,14 @@ async def see_posts(documents: Documents, viewer: str | None, ids: Sequence[str]
     """Posts in the order of ``ids``, each or its tombstone; two waves, five finds at most."""
     sight = await hydrate(documents, viewer, posts=ids)
     return [show_post(sight, id_) for id_ in ids]
+
+
+async def see_open_posts(documents: Documents, viewer: str | None, ids: Sequence[str], now: int) -> Sequence[PostView]:
+    """Those of some posts that may stand in lists of everybody's: public ones that answer nothing, as in the public feed. Two waves, five finds at most."""
+    sight = await hydrate(documents, viewer, posts=ids, now=now)
+    shown = (show_item(sight, own_entry(sight.posts[id_]), Feed.OPEN) for id_ in ids if id_ in sight.posts)
+    items = (item for item in shown if item is not None and isinstance(item.post, PostView))
+    return [item.post for item in items if item.post.post.visibility == PUBLIC and item.post.post.reply_to is None]
 
 
 async def see_people(

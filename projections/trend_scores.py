@@ -25,14 +25,17 @@ class Use(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """``half_life`` in microseconds; ``floor`` is the least number of authors; what scores below ``least`` trends no more."""
+    """``half_life`` in microseconds; ``floor`` is the least number of accounts; what scores below ``least`` trends no more. ``usual``: whether something
+    like yesterday's use is to be expected; of what is new there is none (Mastodon, app/models/trends/statuses.rb)."""
 
     half_life: int = 4 * HOUR
     floor: int = 5
     least: float = 1.0
+    usual: bool = True
 
 
 TAG_FORMULA: Final = Formula()
+POST_FORMULA: Final = Formula(half_life=HOUR, least=0.3, usual=False)
 
 
 class Score(NamedTuple):
@@ -80,7 +83,7 @@ def score(uses: Sequence[Use], at: int, window: int, formula: Formula) -> Score 
     hours = range((at - LOOKBACK) // HOUR, -(-at // HOUR))
     ends = [min((hour + 1) * HOUR, at) for hour in hours]
     observed = distinct(uses, ends, window)
-    expected = distinct(uses, [end - DAY for end in ends], window)
+    expected = distinct(uses, [end - DAY for end in ends], window) if formula.usual else [0] * len(ends)
     best, started = 0.0, 0
     run: int | None = None
     for hour, end, seen, before in zip(hours, ends, observed, expected, strict=True):

@@ -1,7 +1,8 @@
-"""Trends: which account used which subject in which hour, and which subjects were used on a day: exact. Snapshots: the ranking at a whole minute, a
+"""Trends: which account used which subject in which hour, and which subjects were used on a day: exact. A hashtag is used by posting with it, a post by
+liking or reposting it. Snapshots: the ranking at a whole minute, a
 cache named by kind, window and minute, built by whoever asks for it first.
 
-Only public posts count, by the time at which they were recorded.
+Times are those of recording. Of hashtags only public posts count; which posts may be shown as trends is decided at read.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 
 from domain.envelope import Recorded
-from domain.events import PostCreated, PostEdited
+from domain.events import PostCreated, PostEdited, PostLiked, PostReposted
 from projections.documents.port import (
     After,
     Change,
@@ -27,7 +28,18 @@ from projections.documents.port import (
 from projections.folding import Alter, Family, Operation, Put, on
 from projections.hashtag_feed import PUBLIC
 from projections.paging import Item, Page, Window, bounded
-from projections.trend_scores import DAY, HISTORY_DAYS, HOUR, LOOKBACK, TAG_FORMULA, Day, Use, history, ranked
+from projections.trend_scores import (
+    DAY,
+    HISTORY_DAYS,
+    HOUR,
+    LOOKBACK,
+    POST_FORMULA,
+    TAG_FORMULA,
+    Day,
+    Use,
+    history,
+    ranked,
+)
 
 USES = Collection(
     "trends",
@@ -50,6 +62,8 @@ SNAPSHOTS = Collection(
 )
 
 MINUTE: Final = 60_000_000
+_NEVER: Final = 1 << 62
+"""Microseconds that are never reached."""
 SETTLE: Final = 5_000_000
 """The newest snapshot is of a minute that ended so long ago: mostly its last uses have been folded by then, and it need not be built again."""
 KEPT: Final = HISTORY_DAYS * DAY
@@ -67,6 +81,10 @@ MERGED: Final = 200
 
 class TrendKind(StrEnum):
     TAG = "TAG"
+    POST = "POST"
+
+
+_FORMULAS: Final = {TrendKind.TAG: TAG_FORMULA, TrendKind.POST: POST_FORMULA}
 
 
 class TrendWindow(StrEnum):
@@ -123,35 +141,46 @@ class _Use(msgspec.Struct, frozen=True):
     at: int
 
 
-def _used(recorded: Recorded, account: str, tags: Iterable[str]) -> Iterable[Operation]:
-    kind, at = TrendKind.TAG.value, recorded.recorded_at
+def _used(recorded: Recorded, kind: TrendKind, account: str, subjects: Sequence[str]) -> Iterable[Operation]:
+    at = recorded.recorded_at
     hour, day = at // HOUR, at // DAY
-    used = tuple(tags)
-    for tag in used:
-        use: dict[str, Value] = {"kind": kind, "subject": tag, "hour": hour, "account": account, "at": at}
-        # All of an account's uses lie in one shard: the first is the earliest.
-        yield Put(USES, f"TAG:{hour}:{account}:{tag}", use, first=True)
+    for subject in subjects:
+        use: dict[str, Value] = {"kind": kind.value, "subject": subject, "hour": hour, "account": account, "at": at}
+        # The first stands, from whichever shard it came: times order them, not positions.
+        yield Put(USES, f"{kind}:{hour}:{account}:{subject}", use, position=_NEVER - at)
         # Every shard sets these fields to the same values, so their order does not matter.
-        fields: dict[str, Value] = {"kind": kind, "subject": tag, "day": day, "at": day * DAY}
-        yield Alter(SUBJECTS, f"TAG:{day}:{tag}", Change(set=fields, inc={"uses": 1}))
-    if used:
-        yield Put(REACHED, f"TAG:{recorded.shard}", {"kind": kind, "shard": recorded.shard, "at": at})
+        fields: dict[str, Value] = {"kind": kind.value, "subject": subject, "day": day, "at": day * DAY}
+        yield Alter(SUBJECTS, f"{kind}:{day}:{subject}", Change(set=fields, inc={"uses": 1}))
+    if subjects:
+        yield Put(REACHED, f"{kind}:{recorded.shard}", {"kind": kind.value, "shard": recorded.shard, "at": at})
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
     if event.visibility == PUBLIC:
-        yield from _used(recorded, event.author, event.tags)
+        yield from _used(recorded, TrendKind.TAG, event.author, event.tags)
 
 
 def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
     if event.visibility == PUBLIC:
-        yield from _used(recorded, event.author, event.tags)
+        yield from _used(recorded, TrendKind.TAG, event.author, event.tags)
+
+
+def _shared(recorded: Recorded, event: PostLiked | PostReposted) -> Iterable[Operation]:
+    if event.actor != event.author:
+        yield from _used(recorded, TrendKind.POST, event.actor, [event.post])
 
 
 FAMILY = Family(
     "trends",
     (USES, SUBJECTS, REACHED, SNAPSHOTS),
-    dict((on(PostCreated, _created), on(PostEdited, _edited))),
+    dict(
+        (
+            on(PostCreated, _created),
+            on(PostEdited, _edited),
+            on(PostLiked, _shared),
+            on(PostReposted, _shared),
+        )
+    ),
     kept=USES_KEPT,
 )
 
@@ -200,13 +229,11 @@ async def _reached(documents: Documents, kind: TrendKind) -> Mapping[str, int]:
 
 async def build_snapshot(documents: Documents, kind: TrendKind, window: TrendWindow, minute: int) -> Snapshot:
     """The ranking at ``minute``, from the uses alone. Bounded by CANDIDATES subjects a day."""
-    width = _WIDTH[window]
+    width, formula = _WIDTH[window], _FORMULAS[kind]
     reached = await _reached(documents, kind)
     uses = await _uses(documents, kind, await _candidates(documents, kind, width, minute), minute)
-    scores = ranked(uses, minute, width, TAG_FORMULA, RANKED)
-    before = {
-        subject: rank for rank, subject in enumerate(ranked(uses, minute - MINUTE, width, TAG_FORMULA, RANKED), 1)
-    }
+    scores = ranked(uses, minute, width, formula, RANKED)
+    before = {subject: rank for rank, subject in enumerate(ranked(uses, minute - MINUTE, width, formula, RANKED), 1)}
     trends = []
     for rank, (subject, own) in enumerate(scores.items(), 1):
         inside = [use for use in uses[subject] if use.at > minute - width]
@@ -250,7 +277,7 @@ def _minute_of(cursor: After | None) -> int | None:
 async def _candidates(documents: Documents, kind: TrendKind, width: int, at: int) -> Sequence[str]:
     """Subjects that may have reached the floor within a window of the hours that count."""
     # A window touches two days at most, so half of the floor's uses fall on one of them.
-    least = -(-TAG_FORMULA.floor // 2) if width <= DAY else 1
+    least = -(-_FORMULAS[kind].floor // 2) if width <= DAY else 1
     subjects: dict[str, None] = {}
     for day in range((at - LOOKBACK - width) // DAY, at // DAY + 1):
         found = await documents.page(SUBJECTS, "by_day", [kind.value, day], limit=CANDIDATES, reverse=True)

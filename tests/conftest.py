@@ -2,9 +2,14 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.servers import CASSANDRA, MONGODB, REQUIRED
+
+# Machines are busy at times: how long an example takes says nothing of what it shows.
+hypothesis.settings.register_profile("tidings", deadline=None)
+hypothesis.settings.load_profile("tidings")
 
 SERVER_FIXTURES = {"cassandra_address", "mongodb_url"}
 

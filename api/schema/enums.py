@@ -85,6 +85,7 @@ class FeedState(Enum):
 @strawberry.enum(description="What a trend is about.")
 class TrendKind(Enum):
     TAG = enum_value("TAG", description="A hashtag.")
+    POST = enum_value("POST", description="A public post that answers nothing.")
 
 
 @strawberry.enum(description="The time over which uses are counted.")

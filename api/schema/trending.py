@@ -1,16 +1,19 @@
 """Trends, ranked within one snapshot a page after the other."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
+import msgspec
 import strawberry
 
 from api.context import RequestContext
-from api.schema.consistency import TRENDS, consistent
+from api.schema.consistency import SHOWN, TRENDS, consistent
 from api.schema.enums import TrendKind, TrendWindow
 from api.schema.pages import Connection, connection, list_name, window
 from api.schema.scalars import Timestamp
+from api.schema.social import Post, present_post, viewer_of
 from domain.errors import Code, refuse
-from projections import trends
+from projections import reading, trends
 
 
 @strawberry.type(description="How much something was used in the 24 hours up to a moment.")
@@ -20,17 +23,22 @@ class TrendDay:
     authors: int = strawberry.field(description="How many accounts used it.")
 
 
-@strawberry.type(description="Something that more people than usual speak of.")
+@strawberry.type(description="Something that more people than usual speak of, or like and repost.")
 class Trend:
     id: strawberry.ID = strawberry.field(description="Of the subject within its kind and window.")
     kind: TrendKind = strawberry.field(description="What it is.")
-    subject: str = strawberry.field(description="Of a hashtag: its folded name, without #.")
+    subject: str = strawberry.field(description="Of a hashtag: its folded name, without #. Of a post: its id.")
+    post: Post | None = strawberry.field(description="The post that trends; null for hashtags.")
     window: TrendWindow = strawberry.field(description="The time over which uses are counted.")
     rank: int = strawberry.field(description="Its place, from 1.")
     previous_rank: int | None = strawberry.field(description="Its place a minute earlier; null where it had none.")
-    score: float = strawberry.field(description="How unusual its use is, and how recent; falls by half every 4 hours.")
+    score: float = strawberry.field(
+        description="How unusual its use is, and how recent; falls by half every 4 hours, of posts every hour."
+    )
     started_at: Timestamp = strawberry.field(description="When the rise began that made it trend.")
-    uses: int = strawberry.field(description="Uses within the window.")
+    uses: int = strawberry.field(
+        description="Uses within the window: posts with a hashtag, likes and reposts of a post."
+    )
     authors: int = strawberry.field(description="Accounts that used it within the window.")
     history: list[TrendDay] = strawberry.field(description="The last seven days, the newest first.")
 
@@ -56,14 +64,31 @@ async def trends_connection(
     page = await trends.trends_page(
         services.documents, trends.TrendKind(kind.name), trends.TrendWindow(span.name), asked, now, at
     )
-    return connection(services.signer, name, page, partial(_present, kind, span))
+    posts: Mapping[str, Post] = {}
+    if kind is TrendKind.POST:
+        posts = await _open_posts(context, [item.node.subject for item in page.items])
+        # Cursors stay where they are: a page may be short.
+        page = msgspec.structs.replace(page, items=[item for item in page.items if item.node.subject in posts])
+    return connection(services.signer, name, page, partial(_present, kind, span, posts))
 
 
-def _present(kind: TrendKind, window: TrendWindow, trend: trends.Trend) -> Trend:
+async def _open_posts(context: RequestContext, ids: Sequence[str]) -> Mapping[str, Post]:
+    """Those that may trend: public ones that answer nothing, of nobody whom the viewer mutes, as far as the viewer may see them."""
+    viewer = viewer_of(context)
+    await consistent(context, SHOWN)
+    shown = await reading.see_open_posts(context.services.documents, viewer, ids, context.services.now())
+    posts = {view.id: present_post(viewer, view) for view in shown}
+    return {id_: post for id_, post in posts.items() if isinstance(post, Post)}
+
+
+def _present(kind: TrendKind, window: TrendWindow, posts: Mapping[str, Post], trend: trends.Trend) -> Trend:
+    post = posts.get(trend.subject)
+    subject = trend.subject if post is None else str(post.id)
     return Trend(
-        id=strawberry.ID(f"t_{kind.name}_{window.name}_{trend.subject}"),
+        id=strawberry.ID(f"t_{kind.name}_{window.name}_{subject}"),
         kind=kind,
-        subject=trend.subject,
+        subject=subject,
+        post=post,
         window=window,
         rank=trend.rank,
         previous_rank=trend.previous_rank,

@@ -24,15 +24,17 @@ def happened(*events: Event | tuple[int, Event]) -> list[Recorded]:
 def folded(family: Family, log: Sequence[Recorded]) -> Folded:
     """What is stored after these events; deferred operations are left out."""
     documents: Folded = {collection.name: {} for collection in family.collections}
+    positions: dict[tuple[str, str], int] = {}
     for one in log:
         for operation in family.fold(one):
             if isinstance(operation, Alter):
                 own = documents[_of(family, operation.collection)]
                 own[operation.id] = altered(own.get(operation.id, {}), [operation.change])
             elif isinstance(operation, Put):
-                own = documents[_of(family, operation.collection)]
-                if not (operation.first and operation.id in own):
-                    own[operation.id] = dict(operation.fields)
+                name, row = _of(family, operation.collection), operation.row(one.sequence)
+                if row.position > positions.get((name, row.id), -1):
+                    positions[name, row.id] = row.position
+                    documents[name][row.id] = dict(row.fields)
     return documents
 
 
