@@ -32,4 +32,4 @@ async def test_no_pause_and_no_crash_loses_or_doubles_an_event() -> None:
 
 
 async def test_a_ring_goes_on_without_any_one_of_its_nodes() -> None:
-    await survives(prepare_ring(), 15)
+    await survives(prepare_ring(), 5)
