@@ -105,36 +105,36 @@ class Content:
 
 
 def media_problems(media: Sequence[Media], limits: Limits) -> list[Problem]:
-    """What is wrong with what a post is to show; fields name the place in the list."""
+    """What is wrong with what a post is to show; fields are paths: the list, the place in it from 0, the field."""
     if len(media) > limits.media:
         return [Problem(Code.TOO_MANY, f"A post shows at most {limits.media} things.", ("media",))]
-    return [problem for place, one in enumerate(media) for problem in _problems_of(one, f"media.{place}", limits)]
+    return [problem for place, one in enumerate(media) for problem in _problems_of(one, ("media", str(place)), limits)]
 
 
-def _problems_of(media: Media, at: str, limits: Limits) -> list[Problem]:
+def _problems_of(media: Media, at: tuple[str, ...], limits: Limits) -> list[Problem]:
     problems = []
     if not is_web_address(media.url, limits.media_url_bytes):
         message = f"An address is https, absolute, and has at most {limits.media_url_bytes} bytes."
-        problems.append(Problem(Code.INVALID, message, (at, "url")))
+        problems.append(Problem(Code.INVALID, message, (*at, "url")))
     if not _MIME_TYPE.fullmatch(media.mime_type):
-        problems.append(Problem(Code.INVALID, "A media type is image/…, video/… or audio/….", (at, "mimeType")))
+        problems.append(Problem(Code.INVALID, "A media type is image/…, video/… or audio/….", (*at, "mimeType")))
     if len(media.alt.encode(errors="surrogatepass")) > limits.alt_bytes:
-        problems.append(Problem(Code.TOO_LONG, f"A description has at most {limits.alt_bytes} bytes.", (at, "alt")))
+        problems.append(Problem(Code.TOO_LONG, f"A description has at most {limits.alt_bytes} bytes.", (*at, "alt")))
     elif forbidden(media.alt):
-        problems.append(Problem(Code.INVALID, "The description has control characters.", (at, "alt")))
+        problems.append(Problem(Code.INVALID, "The description has control characters.", (*at, "alt")))
     elif graphemes(media.alt) > limits.alt_graphemes:
         message = f"A description has at most {limits.alt_graphemes} characters."
-        problems.append(Problem(Code.TOO_LONG, message, (at, "alt")))
+        problems.append(Problem(Code.TOO_LONG, message, (*at, "alt")))
     sizes = {
         "width": (media.width, _PIXELS),
         "height": (media.height, _PIXELS),
         "duration": (media.duration, _DURATION),
     }
     problems += [
-        Problem(Code.INVALID, f"It lies between 0 and {most}.", (at, name))
+        Problem(Code.INVALID, f"It lies between 0 and {most}.", (*at, name))
         for name, (value, most) in sizes.items()
         if not 0 <= value <= most
     ]
     if media.blurhash and not _BLURHASH.fullmatch(media.blurhash):
-        problems.append(Problem(Code.INVALID, "This is not a blurhash.", (at, "blurhash")))
+        problems.append(Problem(Code.INVALID, "This is not a blurhash.", (*at, "blurhash")))
     return problems

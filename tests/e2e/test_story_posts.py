@@ -116,8 +116,8 @@ async def they_show(ann: Person, bob: Person) -> None:
         "createPost", text="", media=[{**MEDIA, "url": "javascript:alert(1)"}, {**MEDIA, "mimeType": "text/html"}]
     )
     assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [
-        ("INVALID", ["media.0", "url"]),
-        ("INVALID", ["media.1", "mimeType"]),
+        ("INVALID", ["media", "0", "url"]),
+        ("INVALID", ["media", "1", "mimeType"]),
     ]
 
 
@@ -211,7 +211,7 @@ async def they_pin(ann: Person, bob: Person) -> None:
 )
 async def test_bad_media_are_refused(writer: Person, given: dict[str, Any], code: str, field: str) -> None:
     payload = await writer.do("createPost", text="x", media=[MEDIA, MEDIA | given])
-    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [(code, ["media.1", field])]
+    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [(code, ["media", "1", field])]
 
 
 async def test_too_many_media_are_refused(writer: Person) -> None:

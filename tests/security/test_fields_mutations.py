@@ -10,6 +10,7 @@ import pytest
 from domain.ids import mint_id
 from tests.product_kit import PASSWORD, Person, Product, embedded_settings, product, settled
 
+PICTURE = {"url": "https://pictures.example/a.png", "mimeType": "image/png"}
 UNKNOWN = mint_id(7, lambda n: bytes(range(n)))
 
 
@@ -163,9 +164,35 @@ POSTS = [
     Bad("repost", on_post("deleted"), "NOT_FOUND", "postId"),
     Bad("repost", on_post("secret"), "NOT_FOUND", "postId"),
     Bad("repost", on_post("secret"), "FORBIDDEN", "postId", who="bob"),
+    Bad("createPost", lambda world: {"text": "Look", "quote": world.deleted}, "NOT_FOUND", "quote"),
+    Bad("createPost", lambda world: {"text": "Look", "quote": world.secret}, "NOT_FOUND", "quote"),
+    Bad("createPost", lambda world: {"text": "Look", "quote": world.secret}, "FORBIDDEN", "quote", who="bob"),
+    Bad("createPost", lambda world: {"text": "Look", "quote": world.post}, "BLOCKED", "quote", who="dan"),
+    Bad("createPost", posting("Five", media=[PICTURE] * 5), "TOO_MANY", "media"),
+    Bad("createPost", posting("", media=[PICTURE | {"url": "http://pictures.example/"}]), "INVALID", "media.0.url"),
+    Bad("editPost", on_post("post", text="Fine", media=[PICTURE | {"alt": "\0"}]), "INVALID", "media.0.alt", who="ann"),
+    Bad("restorePost", on_post("deleted"), "FORBIDDEN", "postId"),
+    Bad("bookmarkPost", on_post("deleted"), "NOT_FOUND", "postId"),
+    Bad("bookmarkPost", on_post("secret"), "NOT_FOUND", "postId"),
+    Bad("pinPost", on_post("post"), "FORBIDDEN", "postId"),
+    Bad("pinPost", on_post("secret"), "NOT_FOUND", "postId"),
+    Bad("pinPost", on_post("deleted"), "NOT_FOUND", "postId", who="ann"),
+    Bad("unpinPost", on_post("post"), "FORBIDDEN", "postId"),
     *(
         Bad(mutation, given, "NOT_FOUND", "postId", label=what)
-        for mutation in ("editPost", "deletePost", "likePost", "unlikePost", "repost", "undoRepost")
+        for mutation in (
+            "editPost",
+            "deletePost",
+            "restorePost",
+            "likePost",
+            "unlikePost",
+            "repost",
+            "undoRepost",
+            "bookmarkPost",
+            "unbookmarkPost",
+            "pinPost",
+            "unpinPost",
+        )
         for what, given in {
             "unknown": lambda _: {"postId": f"p_{UNKNOWN}"},
             "empty": lambda _: {"postId": ""},
@@ -291,7 +318,7 @@ async def test_bad_input_is_a_typed_error_and_appends_nothing(world: World, bad:
     assert payload["changed"] is False
     assert payload["userErrors"][0]["code"] == bad.code
     if bad.field is not None:
-        assert payload["userErrors"][0]["field"] == [bad.field]
+        assert payload["userErrors"][0]["field"] == bad.field.split(".")
     assert await world.heads() == before
 
 
@@ -315,6 +342,12 @@ FINE: dict[str, Given] = {
     "unlikePost": on_post("post"),
     "repost": on_post("post"),
     "undoRepost": on_post("post"),
+    "restorePost": on_post("deleted"),
+    "bookmarkPost": on_post("post"),
+    "unbookmarkPost": on_post("post"),
+    "pinPost": on_post("post"),
+    "unpinPost": on_post("post"),
+    "markNotificationsRead": on("upTo", "2026-01-01T00:00:00Z"),
     **{mutation: lambda world: {"userId": world.ann.id} for mutation in ON_PEOPLE},
 }
 """Input of the right form to every mutation."""
@@ -333,7 +366,7 @@ async def test_a_guest_is_asked_to_sign_in(world: World, mutation: str) -> None:
 MALFORMED = ("unknown field", "list", "no input")
 OF_A_FIELD = ("missing", "null", "number", "object")
 NOTHING_ASKED = ("signOut", "deactivateAccount", "reactivateAccount", "revokeOtherSessions")
-NOTHING_REQUIRED = ("updateProfile",)
+NOTHING_REQUIRED = ("updateProfile", "markNotificationsRead")
 
 
 @pytest.mark.parametrize(
