@@ -3,7 +3,10 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"tests.contract.log_{part}" for part in ("appending", "deciding", "forgetting", "kit", "life", "reading", "snapshots"))
+    *(
+        f"tests.contract.log_{part}"
+        for part in ("appending", "deciding", "forgetting", "kit", "life", "reading", "snapshots")
+    )
 )
 pytest.register_assert_rewrite(
     *(f"tests.contract.documents_{part}" for part in ("control", "convergence", "pages", "rows", "state"))
