@@ -24,6 +24,8 @@ PATHS: Final[Mapping[str, str]] = {
     "told": "`viewer.notifications`, of their like",
     "kept": "`viewer.likes`, `viewer.bookmarks`",
     "profile": "`user`, `node`, `nodes`: the person",
+    "found": "`search {type: POST}`",
+    "named": "`search {type: USER}`, `typeahead`: the person",
     "listed": "`followers`, `following` of another",
     "known": "`knownFollowers` of another",
     "lists": "the person's own `followers`, `following`",
@@ -78,7 +80,7 @@ _BEHIND_A_BLOCK = _all("hidden", opened="blocked", above="blocked", quoted="bloc
 _NOBODY = _all("hidden", live="")
 _NOT_TO_BE_SHARED = {"shared": "", "quoted": "", "tag": "hidden"}
 _FOR_OTHERS = _all(
-    "hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""
+    "hidden", profile="shown", listed="shown", told="shown", named="shown", lists="shown", quoted="", shared="", kept=""
 )
 
 SITUATIONS: Final = (
@@ -104,14 +106,26 @@ SITUATIONS: Final = (
     ),
     Situation(
         "for followers, not followed",
-        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""),
+        _all(
+            "hidden",
+            profile="shown",
+            listed="shown",
+            told="shown",
+            named="shown",
+            lists="shown",
+            quoted="",
+            shared="",
+            kept="",
+        ),
         _deeds("NOT_FOUND", mention="yes", follow="yes"),
         "FOLLOWERS",
         keeps=False,
     ),
     Situation(
         "for followers, followed no more",
-        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared=""),
+        _all(
+            "hidden", profile="shown", listed="shown", told="shown", named="shown", lists="shown", quoted="", shared=""
+        ),
         _deeds("NOT_FOUND", mention="yes", follow="yes"),
         "FOLLOWERS",
         before=("follow",),
@@ -119,7 +133,17 @@ SITUATIONS: Final = (
     ),
     Situation(
         "for followers, asked of a locked account",
-        _all("hidden", profile="shown", listed="shown", told="shown", lists="shown", quoted="", shared="", kept=""),
+        _all(
+            "hidden",
+            profile="shown",
+            listed="shown",
+            told="shown",
+            named="shown",
+            lists="shown",
+            quoted="",
+            shared="",
+            kept="",
+        ),
         _deeds("NOT_FOUND", mention="yes", follow="asks"),
         "FOLLOWERS",
         before=("lock", "follow"),
@@ -140,6 +164,7 @@ SITUATIONS: Final = (
             profile="shown",
             listed="shown",
             told="shown",
+            named="shown",
             known="shown",
             lists="shown",
             quoted="",
@@ -218,6 +243,7 @@ SITUATIONS: Final = (
             profile="shown",
             listed="shown",
             told="shown",
+            named="shown",
             known="shown",
             lists="shown",
         ),

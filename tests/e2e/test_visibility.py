@@ -16,7 +16,8 @@ from tests.product_kit import PASSWORD, Clock, Person, Product, embedded_setting
 from tests.visibility_table import DEEDS, PAGE, PATHS, SITUATIONS, Situation, with_table
 
 ANY = "__typename ... on Post { id } ... on PostTombstone { id reason } ... on PostBlocked { id }"
-OPEN = f"""query O($post: ID!, $reply: ID!, $quote: ID!, $root: ID!, $author: ID!, $handle: String!, $third: ID!, $tag: String!, $quoted: Boolean!) {{
+ANY_FOUND = "__typename ... on Post { id }"
+OPEN = f"""query O($words: String!, $post: ID!, $reply: ID!, $quote: ID!, $root: ID!, $author: ID!, $handle: String!, $third: ID!, $tag: String!, $quoted: Boolean!) {{
   post(id: $post) {{ {ANY} }} node(id: $post) {{ {ANY} }} nodes(ids: [$post]) {{ {ANY} }} thread(postId: $post) {{ anchor {{ {ANY} }} }}
   reply: post(id: $reply) {{ ... on Post {{ replyTo {{ {ANY} }} root {{ {ANY} }} }} }}
   above: thread(postId: $reply) {{ ancestors {{ {ANY} }} }}
@@ -26,6 +27,8 @@ OPEN = f"""query O($post: ID!, $reply: ID!, $quote: ID!, $root: ID!, $author: ID
   user(id: $author) {{ id pinnedPosts {{ __typename id }} posts {{ nodes {{ post {{ {ANY} }} }} }} followers {{ nodes {{ id }} }} following {{ nodes {{ id }} }} }}
   named: user(handle: $handle) {{ id }} person: node(id: $author) {{ id }} people: nodes(ids: [$author]) {{ id }}
   third: user(id: $third) {{ followers {{ nodes {{ id }} }} following {{ nodes {{ id }} }} knownFollowers {{ nodes {{ id }} }} }}
+  search(query: $words, type: POST) {{ nodes {{ {ANY_FOUND} }} }} sought: search(query: $handle, type: USER) {{ nodes {{ ... on User {{ id }} }} }}
+  typeahead(query: $handle) {{ ... on User {{ id }} }}
   hashtagFeed(name: $tag) {{ nodes {{ post {{ {ANY} }} }} }} }}"""
 OWN = f"""query {{ viewer {{ homeFeed(first: 100) {{ nodes {{ id reason {{ __typename }} post {{ {ANY} }} }} }}
   likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }}
@@ -146,6 +149,7 @@ class Stage:
         await settled(self.served)
         given = {name: self.posts.get(name, self.posts["post"]) for name in ("post", "reply", "quote", "root")}
         given |= {"author": self.author.id, "handle": self.author.handle, "third": self.third.id, "tag": self.tag}
+        given |= {"words": f"from:{self.author.handle} hello"}
         headers = {} if self.guest else self.viewer.headers
         answer = await self.served.ask(OPEN, given | {"quoted": "quote" in self.posts}, headers)
         assert "errors" not in answer, answer
@@ -173,6 +177,8 @@ class Stage:
             "pinned": among(user.get("pinnedPosts", []), post),
             "posts": among(posts_in(user.get("posts", nobody)), post),
             "tag": among(posts_in(data["hashtagFeed"]), post),
+            "found": among(data["search"]["nodes"], post),
+            "named": one(*(has(people, author) for people in (data["sought"]["nodes"], data["typeahead"]))),
             "profile": one(*("hidden" if person is None else "shown" for person in people)),
             "listed": one(*(has(data["third"][name]["nodes"], author) for name in ("followers", "following"))),
             "known": has(data["third"]["knownFollowers"]["nodes"], author),
