@@ -10,7 +10,7 @@ from tests.servers import Server
 from tests.servers.cassandra import prepare_cassandra
 from tests.servers.ring import prepare_ring, start_ring
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
 DEEDS = {"writer paused", "writer killed", "node paused", "node killed", "node back"}
 
