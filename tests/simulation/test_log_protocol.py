@@ -128,7 +128,7 @@ def test_a_process_may_die_at_any_step() -> None:
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_simulation_notices(name: str) -> None:
     """Each plausible mistake, by the seed that is known to notice it, or by another if the code has changed since."""
-    assert search(CATALOGUE[name], 150) is not None
+    assert search(CATALOGUE[name], 400) is not None
 
 
 @pytest.mark.slow

@@ -150,7 +150,7 @@ def the_condition_is_the_head_of_the_moment(patch: Patch) -> None:
 # R2: commands are decided in order, on all that stands before them, and never split
 
 
-@mistake("R2", 0)
+@mistake("R2", 1)
 def a_command_is_split(patch: Patch) -> None:
     """Each batch is appended in two."""
     _keep_rows(patch)
@@ -184,7 +184,7 @@ def segments_are_not_filled_up(patch: Patch) -> None:
     patch.setattr(LogTable, "appending", cross)
 
 
-@mistake("R2", 1)
+@mistake("R2", 0)
 def a_refusal_does_not_look_at_the_given_shard_again(patch: Patch) -> None:
     patch.setattr(_Command, "_rests_on_given", lambda *_: False)
 
@@ -232,14 +232,14 @@ def a_time_out_is_taken_for_a_success(patch: Patch) -> None:
     patch.setattr(Attempt, "_send", send)
 
 
-@mistake("R3", 1)
+@mistake("R3", 0)
 def a_time_out_is_taken_for_a_failure(patch: Patch) -> None:
     """It is decided again under a new attempt id, without a look."""
     patch.setattr(Attempt, "settle", _send_once)
     patch.setattr(Appender, "_overtaken", _decide_at_once)
 
 
-@mistake("R3", 4)
+@mistake("R3", 0)
 def not_applied_is_taken_for_a_failure(patch: Patch) -> None:
     """A success that was sent twice answers so, too."""
     settle = Attempt.settle
@@ -294,7 +294,7 @@ def a_resend_has_an_attempt_id_of_its_own(patch: Patch) -> None:
     patch.setattr(Attempt, "_resolve", rename)
 
 
-@mistake("R3", 21)
+@mistake("R3", 250)
 def a_refusal_of_a_resend_is_taken_for_that_of_all(patch: Patch) -> None:
     """What was sent first may have been applied."""
 
@@ -339,7 +339,7 @@ def refusals_are_answered_from_what_is_known(patch: Patch) -> None:
     patch.setattr(Appender, "_confirm", answer)
 
 
-@mistake("R4", 11)
+@mistake("R4", 52)
 def refusals_share_a_read_that_was_under_way(patch: Patch) -> None:
     """It may have seen the head before the command arrived."""
     confirm = Shard.confirm
@@ -366,7 +366,7 @@ def refusals_are_answered_before_their_batch_is_appended(patch: Patch) -> None:
     patch.setattr(Appender, "_append", answer)
 
 
-@mistake("R4", 1)
+@mistake("R4", 5)
 def the_head_is_not_looked_for_beyond_a_segments_end(patch: Patch) -> None:
     async def head(self: LogTable, place: Place, known: int) -> int:
         size = self._sizes[place.generation]
@@ -381,7 +381,7 @@ def the_head_is_not_looked_for_beyond_a_segments_end(patch: Patch) -> None:
 # R5: the index, its watermark, the floor
 
 
-@mistake("R5", 0)
+@mistake("R5", 1)
 def the_watermark_is_raised_before_the_copy(patch: Patch) -> None:
     add = Copier.add
 
@@ -427,7 +427,7 @@ class _Still:
         return self._tail.of(stream)
 
 
-@mistake("R5", 3)
+@mistake("R5", 15)
 def a_load_does_not_mind_a_floor_that_moves(patch: Patch) -> None:
     make, load = Loader.__init__, Loader._load
 
@@ -447,7 +447,7 @@ def a_load_does_not_mind_a_floor_that_moves(patch: Patch) -> None:
     patch.setattr(Loader, "_load", note)
 
 
-@mistake("R5", 25)
+@mistake("R5", 15)
 def states_are_kept_over_a_long_pause(patch: Patch) -> None:
     patch.setattr(View, "clear", lambda _: None)
 
@@ -466,7 +466,7 @@ def recorded_at_is_the_own_clock_alone(patch: Patch) -> None:
     patch.setattr(Tail, "recorded_at", 0)
 
 
-@mistake("R8", 20)
+@mistake("R8", 6)
 def a_wrong_clock_is_no_obstacle(patch: Patch) -> None:
     patch.setattr(ClockGuard, "right", True)
 
@@ -474,7 +474,7 @@ def a_wrong_clock_is_no_obstacle(patch: Patch) -> None:
 # Tails, keys
 
 
-@mistake("tails", 2)
+@mistake("tails", 6)
 def a_hole_is_skipped(patch: Patch) -> None:
     patch.setattr(table, "contiguous", lambda rows, _after: list(rows))
 
@@ -494,7 +494,7 @@ def a_key_is_not_read_back(patch: Patch) -> None:
 # Of a store that was set back
 
 
-@mistake("head_attempt", 1149, set_back=True)
+@mistake("head_attempt", 289, set_back=True)
 def an_append_names_the_position_alone(patch: Patch) -> None:
     prepare, bound = Bridge.prepare, bind
 
@@ -508,7 +508,7 @@ def an_append_names_the_position_alone(patch: Patch) -> None:
     patch.setattr(table, "bind", drop)
 
 
-@mistake("overlapping polls", 19, set_back=True)
+@mistake("overlapping polls", 289, set_back=True)
 def polls_do_not_overlap(patch: Patch) -> None:
     """The last row is not read again."""
 
@@ -518,7 +518,7 @@ def polls_do_not_overlap(patch: Patch) -> None:
     patch.setattr(Shard, "_following", following)
 
 
-@mistake("head_attempt", 369, set_back=True)
+@mistake("head_attempt", 149, set_back=True)
 def a_segment_is_opened_without_a_look_back(patch: Patch) -> None:
     async def trust(_: Attempt) -> None:
         return
@@ -526,7 +526,7 @@ def a_segment_is_opened_without_a_look_back(patch: Patch) -> None:
     patch.setattr(Attempt, "_require_before", trust)
 
 
-@mistake("overlapping polls", 2379, set_back=True)
+@mistake("overlapping polls", 569, set_back=True)
 def what_was_folded_meanwhile_is_not_compared(patch: Patch) -> None:
     def take(self: Shard, row: StoredEvent, keys: Any) -> None:
         if row.position == self.seen + 1:

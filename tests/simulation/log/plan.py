@@ -65,7 +65,7 @@ def plan_of(seed: int) -> Plan:
         commands=source.randint(40, 90),
         pace=source.uniform(0.005, 0.08),
         latency=source.choice((0.001, 0.003, 0.01)),
-        large=source.random() < 0.3,
+        large=source.random() < 0.3 or sets_back,
         patience=source.choice((1.5, 3.0)),
         cached_states=source.choice((2, 6, 100)),
         rates=rates,
