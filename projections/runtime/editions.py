@@ -4,7 +4,7 @@ that it began before can still be reading the old ones."""
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,9 @@ PERIOD: Final = 1.0
 """Seconds between two looks."""
 LINGER: Final = 16.0
 """Seconds that what was begun may take at most: an operation, and the last call to a store in it."""
+
+ASK: Final = 1.0
+"""Seconds that an answer waits at most to learn whether it holds."""
 
 _log = structlog.get_logger("tidings.runtime")
 
@@ -56,6 +59,8 @@ class Editions:
         self._unconfirmed = True
         self._confirm_at = monotonic()
         self._floor = 0
+        self._asking: asyncio.Task[None] | None = None
+        self._ask_at = monotonic()
 
     @property
     def current(self) -> Edition:
@@ -78,11 +83,19 @@ class Editions:
     async def still(self, edition: Edition) -> bool:
         """Whether what was just read in this edition holds. Not where this process was away for so long that it passed for dead, and other versions have
         become live: what it read may have been dropped under it."""
-        if self._watched and not self._presence.sure:
-            # Where the store is away, whatever needed it has failed by itself.
-            with suppress(UnavailableError):
-                await self._look()
+        if self._watched and not self._presence.sure and self._monotonic() >= self._ask_at:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask())
+            await asyncio.wait({self._asking}, timeout=ASK)
         return edition.number >= self._floor
+
+    async def _ask(self) -> None:
+        """One look for all who ask at a time. Where the store is away, whatever needed it has failed by itself, and others need not wait."""
+        try:
+            async with asyncio.timeout(ASK):
+                await self._look()
+        except (UnavailableError, TimeoutError):
+            self._ask_at = self._monotonic() + self._period
 
     async def _run(self) -> None:
         while True:
