@@ -126,7 +126,7 @@ HISTORY = (
     PostCreated(post="p", author="ada", root="p", tags=("tea",), private=PostPrivate(text="#tea")),
     DELETED,
     SessionRevoked(session="s", account="ada", reason="deleted"),
-    PostDeleted(post="p", author="ada", tags=("tea",)),
+    PostDeleted(post="p", author="ada", tags=("tea",), words=1),
     SubjectForgotten(account="ada"),
 )
 
