@@ -93,6 +93,8 @@ async def test_what_happens_during_a_replay_is_neither_missed_nor_told_twice(
     await bob.done("followUser", userId=ann.id)
     cursor = await live_cursor_after(bob)
     await ann.post("missed")
+    # Without it there would be no round to be interrupted.
+    await settled(served)
     rounds = iter(["while the first round is read", "while the second round is read"])
 
     async def interrupted(*given: Any) -> AsyncGenerator[Delivery, None]:
