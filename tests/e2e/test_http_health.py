@@ -41,7 +41,12 @@ async def test_process_without_its_documents_lives_and_is_not_ready(tmp_path_fac
 async def test_a_degraded_projection_is_told_and_turns_nobody_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     async with edge(tmp_path_factory.mktemp("edge")) as served:
         documents = served.services.documents
-        letter: dict[str, Value] = {"source": source_of(documents, "posts"), "family": "posts", "shard": 3, "position": 7}
+        letter: dict[str, Value] = {
+            "source": source_of(documents, "posts"),
+            "family": "posts",
+            "shard": 3,
+            "position": 7,
+        }
         await documents.put(DEAD_LETTERS, [Row("letter", 7, letter)])
         ready = await served.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
