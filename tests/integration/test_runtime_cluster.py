@@ -16,9 +16,9 @@ from domain.log.cassandra.schema import keys_keyspace
 from domain.log.port import EventLog
 from projections.documents.port import Documents
 from projections.runtime import Runtime, Tuning
+from projections.runtime.comparing import compare
 from projections.runtime.lag import projection_status
 from projections.runtime.progress import State
-from projections.runtime.comparing import compare
 from projections.runtime.replay import checkpoints_of, replay
 from projections.runtime.waiting import Waiting
 from tests.runtime_kit import (
