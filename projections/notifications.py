@@ -59,6 +59,8 @@ STEP: Final = 1_000
 
 T = NotificationType
 
+RequestEnded = FollowRequestAccepted | FollowRequestRejected | FollowRequestWithdrawn
+
 
 class _Edit(msgspec.Struct, frozen=True):
     post: str
@@ -78,7 +80,7 @@ class _Edit(msgspec.Struct, frozen=True):
         )
 
 
-def _mentioned(recorded: Recorded, event: PostCreated) -> Iterable[Note]:
+def notes_of_post(recorded: Recorded, event: PostCreated) -> Iterable[Note]:
     """One note a person: an answer is one and not also a mention."""
     at, done = recorded.recorded_at, set[str]()
     concerned = (
@@ -93,7 +95,7 @@ def _mentioned(recorded: Recorded, event: PostCreated) -> Iterable[Note]:
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
-    for note in _mentioned(recorded, event):
+    for note in notes_of_post(recorded, event):
         yield from told(note)
     for post in _parts(event):
         yield _took_part(post, event.author, recorded.recorded_at)
@@ -112,49 +114,56 @@ def _took_part(post: str, person: str, at: int) -> Alter:
     return Alter(PARTS, f"{post}:{person}", Change(set={"post": post, "person": person}, min={"since": at}))
 
 
-def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
-    at = recorded.recorded_at
+def notes_of_edit(recorded: Recorded, event: PostEdited) -> Iterable[Note]:
+    """Those of whom it newly speaks."""
     for person in event.mentions_added:
-        yield from told(Note(type=T.MENTION, recipient=person, actor=event.author, at=at, subject=event.post))
-    edit = _Edit(event.post, event.author, event.revision, at, recorded.sequence)
+        yield Note(type=T.MENTION, recipient=person, actor=event.author, at=recorded.recorded_at, subject=event.post)
+
+
+def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
+    for note in notes_of_edit(recorded, event):
+        yield from told(note)
+    edit = _Edit(event.post, event.author, event.revision, recorded.recorded_at, recorded.sequence)
     yield Alter(EDITS, f"{event.post}:{event.revision}", Change(set=msgspec.to_builtins(edit)))
     yield Deferred(_settle, exact=True)
 
 
-def _like(recorded: Recorded, event: PostLiked | PostUnliked) -> Note:
+def note_of_like(recorded: Recorded, event: PostLiked | PostUnliked) -> Note:
     return Note(type=T.LIKE, recipient=event.author, actor=event.actor, at=recorded.recorded_at, subject=event.post)
 
 
 def _liked(recorded: Recorded, event: PostLiked) -> Iterable[Operation]:
-    return told(_like(recorded, event))
+    return told(note_of_like(recorded, event))
 
 
 def _unliked(recorded: Recorded, event: PostUnliked) -> Iterable[Operation]:
-    return taken_back(_like(recorded, event))
+    return taken_back(note_of_like(recorded, event))
 
 
-def _repost(recorded: Recorded, event: PostReposted | RepostUndone) -> Note:
+def note_of_repost(recorded: Recorded, event: PostReposted | RepostUndone) -> Note:
     return Note(type=T.REPOST, recipient=event.author, actor=event.actor, at=recorded.recorded_at, subject=event.post)
 
 
 def _reposted(recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
-    yield from told(_repost(recorded, event))
+    yield from told(note_of_repost(recorded, event))
     yield _took_part(event.post, event.actor, recorded.recorded_at)
     yield Deferred(_settle, exact=True)
 
 
 def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operation]:
-    return taken_back(_repost(recorded, event))
+    return taken_back(note_of_repost(recorded, event))
 
 
-def _follow(recorded: Recorded, follower: str, followee: str, kind: NotificationType = T.FOLLOW) -> Note:
+def note_of_follow(recorded: Recorded, follower: str, followee: str, kind: NotificationType = T.FOLLOW) -> Note:
     return Note(type=kind, recipient=followee, actor=follower, at=recorded.recorded_at)
 
 
 def _followed(recorded: Recorded, event: Followed) -> Iterable[Operation]:
     if not event.renewed:
-        yield from told(_follow(recorded, event.follower, event.followee))
-    yield _subscribed(recorded, event.follower, event.followee, wanted=event.notify)
+        yield from told(note_of_follow(recorded, event.follower, event.followee))
+    # A follow that begins without the wish begins after the end of another, if at all.
+    if event.notify or event.renewed:
+        yield _subscribed(recorded, event.follower, event.followee, wanted=event.notify)
 
 
 def _subscribed(recorded: Recorded, follower: str, followee: str, *, wanted: bool) -> Alter:
@@ -179,21 +188,32 @@ class _Subscriber(msgspec.Struct, frozen=True):
 
 
 def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
-    yield from taken_back(_follow(recorded, event.follower, event.followee))
+    yield from taken_back(note_of_follow(recorded, event.follower, event.followee))
     yield _subscribed(recorded, event.follower, event.followee, wanted=False)
 
 
-def _requested(recorded: Recorded, event: FollowRequested) -> Iterable[Operation]:
-    return () if event.renewed else told(_follow(recorded, event.follower, event.followee, T.FOLLOW_REQUEST))
+def note_of_request(recorded: Recorded, event: FollowRequested | RequestEnded) -> Note:
+    return note_of_follow(recorded, event.follower, event.followee, T.FOLLOW_REQUEST)
 
 
-def _request_ended(
-    recorded: Recorded, event: FollowRequestAccepted | FollowRequestRejected | FollowRequestWithdrawn
-) -> Iterable[Operation]:
-    yield from taken_back(_follow(recorded, event.follower, event.followee, T.FOLLOW_REQUEST))
+def notes_of_request(recorded: Recorded, event: FollowRequested) -> Iterable[Note]:
+    return () if event.renewed else (note_of_request(recorded, event),)
+
+
+def notes_of_acceptance(recorded: Recorded, event: RequestEnded) -> Iterable[Note]:
     if isinstance(event, FollowRequestAccepted):
-        at = recorded.recorded_at
-        yield from told(Note(type=T.FOLLOW_ACCEPTED, recipient=event.follower, actor=event.followee, at=at))
+        yield note_of_follow(recorded, event.followee, event.follower, T.FOLLOW_ACCEPTED)
+
+
+def _requested(recorded: Recorded, event: FollowRequested) -> Iterable[Operation]:
+    for note in notes_of_request(recorded, event):
+        yield from told(note)
+
+
+def _request_ended(recorded: Recorded, event: RequestEnded) -> Iterable[Operation]:
+    yield from taken_back(note_of_request(recorded, event))
+    for note in notes_of_acceptance(recorded, event):
+        yield from told(note)
 
 
 def _read(_: Recorded, event: NotificationsRead) -> Iterable[Operation]:

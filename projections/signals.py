@@ -1,8 +1,10 @@
 """Signals: what live subscriptions follow. A signal says that something changed and where, never what it looks like: rules and content are read at delivery.
 
-Topics: ``sessions:{account}`` (their sessions), ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts).
+Topics: ``sessions:{account}`` (their sessions), ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts), ``public`` (public
+posts that answer nothing), ``notify:{account}`` (what they are told at once: not posts of those whom they follow, nor edits, which are told to many).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
@@ -14,6 +16,10 @@ from domain.events import (
     AccountDeleted,
     AccountSessionsEnded,
     Followed,
+    FollowRequestAccepted,
+    FollowRequested,
+    FollowRequestRejected,
+    FollowRequestWithdrawn,
     PostCreated,
     PostDeleted,
     PostEdited,
@@ -30,6 +36,18 @@ from projections.feeds import FeedEntry, repost_item
 from projections.folding import Family, Operation, Put, on
 from projections.hashtag_feed import PUBLIC
 from projections.home import DIRECT, post_entry, repost_entry
+from projections.notes import Note, NotificationType
+from projections.notifications import (
+    RequestEnded,
+    note_of_follow,
+    note_of_like,
+    note_of_repost,
+    note_of_request,
+    notes_of_acceptance,
+    notes_of_edit,
+    notes_of_post,
+    notes_of_request,
+)
 
 SIGNALS = Collection("signals", "signals", Shape.ROWS, Fidelity.HORIZON, (Index("by_shard", ("shard",), "position"),))
 FLOORS = Collection("signals", "floors", Shape.STATE, Fidelity.CACHE)
@@ -40,21 +58,27 @@ SWEEP_STEP = 1_000
 MAX_SIGNALS = 8
 """Signals of one event at most; a page of read_signals has more, so that no event fills one."""
 
+PUBLIC_TOPIC = "public"
+
 
 class SignalKind(StrEnum):
     ITEM_ADDED = "item_added"
     ITEM_UPDATED = "item_updated"
     ITEM_REMOVED = "item_removed"
+    ITEM_LEFT = "item_left"
     FOLLOW_ADDED = "follow_added"
     FOLLOW_REMOVED = "follow_removed"
     POST_CHANGED = "post_changed"
     COUNTS_CHANGED = "counts_changed"
     REPLY_ADDED = "reply_added"
     SESSIONS_ENDED = "sessions_ended"
+    NOTIFIED = "notified"
+    NOTE_TAKEN_BACK = "note_taken_back"
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """``entry``: of ITEM_ADDED. ``item``: of the other item kinds. ``account``: the followee of a follow. ``reply``: of REPLY_ADDED, to ``post``.
+    """``entry``: of ITEM_ADDED. ``item``: of the other item kinds; one that has LEFT a list is there still. ``account``: the followee of a follow.
+    ``reply``: of REPLY_ADDED, to ``post``. ``note``: of the last two, the type of what ``account`` did, about ``post`` or about the recipient.
     ``at`` is when the event was recorded, in microseconds."""
 
     shard: int = 0
@@ -68,6 +92,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     reply: str | None = None
     entry: FeedEntry | None = None
+    note: NotificationType | None = None
 
 
 def author_topic(account: str) -> str:
@@ -90,6 +115,10 @@ def post_topic(post: str) -> str:
     return f"post:{post}"
 
 
+def notify_topic(account: str) -> str:
+    return f"notify:{account}"
+
+
 def _put(recorded: Recorded, *signals: Signal) -> Iterable[Operation]:
     for n, signal in enumerate(signals):
         placed = msgspec.structs.replace(
@@ -104,13 +133,33 @@ def _tag_topics(visibility: str, tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(tag_topic(tag) for tag in tags) if visibility == PUBLIC else ()
 
 
+def _public_topics(visibility: str, reply_to: str | None) -> tuple[str, ...]:
+    return (PUBLIC_TOPIC,) if visibility == PUBLIC and reply_to is None else ()
+
+
+def _notes(told: Iterable[Note], taken_back: Iterable[Note] = ()) -> Iterable[Signal]:
+    """One signal a type, for all who are told so by the event."""
+    for kind, notes in ((SignalKind.NOTIFIED, told), (SignalKind.NOTE_TAKEN_BACK, taken_back)):
+        by_type: defaultdict[NotificationType, list[Note]] = defaultdict(list)
+        for note in notes:
+            if note.actor != note.recipient:
+                by_type[note.type].append(note)
+        for type_, alike in by_type.items():
+            topics = tuple(notify_topic(note.recipient) for note in alike)
+            yield Signal(kind=kind, topics=topics, note=type_, post=alike[0].subject or None, account=alike[0].actor)
+
+
 def _counts(post: str) -> Signal:
     return Signal(kind=SignalKind.COUNTS_CHANGED, topics=(post_topic(post),), post=post)
 
 
 def _came(recorded: Recorded, event: PostCreated | PostRestored) -> Iterable[Signal]:
     if event.visibility != DIRECT:
-        topics = (author_topic(event.author), *_tag_topics(event.visibility, event.tags))
+        topics = (
+            author_topic(event.author),
+            *_tag_topics(event.visibility, event.tags),
+            *_public_topics(event.visibility, event.reply_to),
+        )
         entry = post_entry(recorded, event)
         yield Signal(kind=SignalKind.ITEM_ADDED, topics=topics, item=entry.item, post=event.post, entry=entry)
     if event.reply_to is not None:
@@ -121,7 +170,7 @@ def _came(recorded: Recorded, event: PostCreated | PostRestored) -> Iterable[Sig
 
 
 def _created(recorded: Recorded, event: PostCreated) -> Iterable[Operation]:
-    return _put(recorded, *_came(recorded, event))
+    return _put(recorded, *_came(recorded, event), *_notes(notes_of_post(recorded, event)))
 
 
 def _restored(recorded: Recorded, event: PostRestored) -> Iterable[Operation]:
@@ -130,19 +179,27 @@ def _restored(recorded: Recorded, event: PostRestored) -> Iterable[Operation]:
 
 
 def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
-    topics = (author_topic(event.author), *_tag_topics(event.visibility, event.tags))
+    topics = (
+        author_topic(event.author),
+        *_tag_topics(event.visibility, event.tags),
+        *((PUBLIC_TOPIC,) if event.visibility == PUBLIC else ()),
+    )
     left = _tag_topics(event.visibility, event.tags_removed)
     signals = [
         Signal(kind=SignalKind.ITEM_UPDATED, topics=topics, item=event.post, post=event.post),
         Signal(kind=SignalKind.POST_CHANGED, topics=(post_topic(event.post),), post=event.post),
     ]
     if left:
-        signals.append(Signal(kind=SignalKind.ITEM_REMOVED, topics=left, item=event.post, post=event.post))
-    return _put(recorded, *signals)
+        signals.append(Signal(kind=SignalKind.ITEM_LEFT, topics=left, item=event.post, post=event.post))
+    return _put(recorded, *signals, *_notes(notes_of_edit(recorded, event)))
 
 
 def _deleted(recorded: Recorded, event: PostDeleted) -> Iterable[Operation]:
-    topics = (author_topic(event.author), *map(tag_topic, event.tags))
+    topics = (
+        author_topic(event.author),
+        *_tag_topics(event.visibility, event.tags),
+        *_public_topics(event.visibility, event.reply_to),
+    )
     signals = [
         Signal(kind=SignalKind.ITEM_REMOVED, topics=topics, item=event.post, post=event.post),
         Signal(kind=SignalKind.POST_CHANGED, topics=(post_topic(event.post),), post=event.post),
@@ -163,7 +220,7 @@ def _reposted(recorded: Recorded, event: PostReposted) -> Iterable[Operation]:
         post=event.post,
         entry=entry,
     )
-    return _put(recorded, added, _counts(event.post))
+    return _put(recorded, added, _counts(event.post), *_notes([note_of_repost(recorded, event)]))
 
 
 def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operation]:
@@ -173,22 +230,36 @@ def _repost_undone(recorded: Recorded, event: RepostUndone) -> Iterable[Operatio
         item=repost_item(event.actor, event.post),
         post=event.post,
     )
-    return _put(recorded, removed, _counts(event.post))
+    return _put(recorded, removed, _counts(event.post), *_notes((), [note_of_repost(recorded, event)]))
 
 
-def _reaction(recorded: Recorded, event: PostLiked | PostUnliked) -> Iterable[Operation]:
-    return _put(recorded, _counts(event.post))
+def _liked(recorded: Recorded, event: PostLiked) -> Iterable[Operation]:
+    return _put(recorded, _counts(event.post), *_notes([note_of_like(recorded, event)]))
+
+
+def _unliked(recorded: Recorded, event: PostUnliked) -> Iterable[Operation]:
+    return _put(recorded, _counts(event.post), *_notes((), [note_of_like(recorded, event)]))
 
 
 def _followed(recorded: Recorded, event: Followed) -> Iterable[Operation]:
     # A renewed follow too: whether reposts are wanted may have changed.
     topics = (following_topic(event.follower),)
-    return _put(recorded, Signal(kind=SignalKind.FOLLOW_ADDED, topics=topics, account=event.followee))
+    told = [] if event.renewed else [note_of_follow(recorded, event.follower, event.followee)]
+    return _put(recorded, Signal(kind=SignalKind.FOLLOW_ADDED, topics=topics, account=event.followee), *_notes(told))
 
 
 def _unfollowed(recorded: Recorded, event: Unfollowed) -> Iterable[Operation]:
     topics = (following_topic(event.follower),)
-    return _put(recorded, Signal(kind=SignalKind.FOLLOW_REMOVED, topics=topics, account=event.followee))
+    removed = Signal(kind=SignalKind.FOLLOW_REMOVED, topics=topics, account=event.followee)
+    return _put(recorded, removed, *_notes((), [note_of_follow(recorded, event.follower, event.followee)]))
+
+
+def _requested(recorded: Recorded, event: FollowRequested) -> Iterable[Operation]:
+    return _put(recorded, *_notes(notes_of_request(recorded, event)))
+
+
+def _request_ended(recorded: Recorded, event: RequestEnded) -> Iterable[Operation]:
+    return _put(recorded, *_notes(notes_of_acceptance(recorded, event), [note_of_request(recorded, event)]))
 
 
 def _sessions_ended(
@@ -218,15 +289,19 @@ FAMILY = Family(
             on(PostEdited, _edited),
             on(PostDeleted, _deleted),
             on(PostRestored, _restored),
-            on(PostLiked, _reaction),
-            on(PostUnliked, _reaction),
+            on(PostLiked, _liked),
+            on(PostUnliked, _unliked),
             on(PostReposted, _reposted),
             on(RepostUndone, _repost_undone),
             on(Followed, _followed),
             on(Unfollowed, _unfollowed),
+            on(FollowRequested, _requested),
+            on(FollowRequestAccepted, _request_ended),
+            on(FollowRequestRejected, _request_ended),
+            on(FollowRequestWithdrawn, _request_ended),
         )
     ),
-    follows=("accounts", "posts", "viewer_edges", "sessions"),
+    follows=("accounts", "posts", "viewer_edges", "sessions", "notifications"),
     kept=KEPT,
     settle=_settle,
 )

@@ -10,6 +10,16 @@ from projections.signals import signal_floors
 
 HOME = "homeFeed"
 NOTIFICATIONS = "notifications"
+PUBLIC = "publicFeed"
+
+
+def hashtag(tag: str) -> str:
+    """The name of a folded tag's list."""
+    return f"hashtagFeed {tag}"
+
+
+def post(id_: str) -> str:
+    return f"post {id_}"
 
 
 def subject(list_name: str, viewer: str | None) -> str:

@@ -20,7 +20,7 @@ class Topics:
 
     def __init__(self, topics: Iterable[str], since: Mapping[int, int]) -> None:
         self.names = set(topics)
-        self._since = since
+        self.since = since
 
     def wants(self, signal: Signal) -> bool:
         """Whether the signal is to be delivered; a follow is not, but counts."""
@@ -28,7 +28,7 @@ class Topics:
             return False
         if signal.kind not in FOLLOWS:
             return True
-        if signal.account is not None and signal.position > self._since.get(signal.shard, 0):
+        if signal.account is not None and signal.position > self.since.get(signal.shard, 0):
             turn = self.names.add if signal.kind is SignalKind.FOLLOW_ADDED else self.names.discard
             turn(author_topic(signal.account))
         return False
@@ -64,10 +64,11 @@ async def replay(
     heapify(heads)
     while heads:
         _, shard, signals, run = heads[0]
-        passed[shard] = signals[0].position
         wanted = tuple(signal for signal in signals if topics.wants(signal))
         if wanted:
             yield Delivery(shard, signals[0].position, wanted, dict(passed))
+        # Not sooner: who breaks off within an event gets all of it again.
+        passed[shard] = signals[0].position
         following = await run.next()
         if following:
             heapreplace(heads, (following[0].at, shard, following, run))

@@ -11,6 +11,7 @@ from api.schema.consistency import HASHTAG, HOME, SHOWN, consistent
 from api.schema.enums import FeedState
 from api.schema.pages import Connection, connection, list_name, window
 from api.schema.social import FeedItem, present_item, viewer_of
+from api.services import Services
 from domain.errors import Code, refuse
 from domain.text import fold_tag, spans
 from projections import homefeed, kept, reading, rules
@@ -23,6 +24,13 @@ class HomeFeedConnection(Connection[FeedItem]):
     state: FeedState = strawberry.field(description="How the page was read; it is complete either way.")
     live_cursor: str = strawberry.field(
         description="Give it as `after` to the subscription `homeFeed`: it then brings whatever is not on a first page, without a gap."
+    )
+
+
+@strawberry.type(description="A page of a feed that can be followed live.")
+class FeedConnection(Connection[FeedItem]):
+    live_cursor: str = strawberry.field(
+        description="Give it as `after` to the subscription of the same name: it then brings whatever is not on a first page, without a gap."
     )
 
 
@@ -48,30 +56,51 @@ async def home_feed(context: RequestContext, first: int | None, after: str | Non
     )
 
 
-async def hashtag_feed(
-    context: RequestContext, name: str, first: int | None, after: str | None, last: int | None, before: str | None
-) -> Connection[FeedItem]:
-    services, viewer = context.services, viewer_of(context)
+def hashtag(name: str) -> str:
+    """The folded tag. Refusal INVALID for what no text could hold as a hashtag, which has no posts and never will."""
     tag = fold_tag(name.strip())
-    # What no text could hold as a hashtag has no posts and never will.
     if [span.value for span in spans(f"#{tag}") if span.kind == "tag"] != [tag]:
         raise refuse(Code.INVALID, "This is not a hashtag.", "name")
+    return tag
+
+
+async def hashtag_feed(
+    context: RequestContext,
+    name: str,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+    *,
+    live: bool,
+) -> FeedConnection:
+    services, viewer = context.services, viewer_of(context)
+    tag = hashtag(name)
     list_ = list_name(viewer, "hashtagFeed", tag)
     asked = window(services.signer, list_, first=first, after=after, last=last, before=before)
     await consistent(context, HASHTAG)
+    live_cursor = await cursors.live_cursor(services, cursors.hashtag(tag), HASHTAG[0], viewer) if live else ""
     page = await reading.hashtag_page(services.documents, viewer, tag, asked, services.now())
-    return connection(services.signer, list_, page, partial(present_item, viewer))
+    return _followed(services, viewer, list_, page, live_cursor)
 
 
 async def public_feed(
-    context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
-) -> Connection[FeedItem]:
+    context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None, *, live: bool
+) -> FeedConnection:
     services, viewer = context.services, viewer_of(context)
     list_ = list_name(viewer, "publicFeed")
     asked = window(services.signer, list_, first=first, after=after, last=last, before=before)
     await consistent(context, SHOWN)
+    live_cursor = await cursors.live_cursor(services, cursors.PUBLIC, "posts", viewer) if live else ""
     page = await reading.public_page(services.documents, viewer, asked, services.now())
-    return connection(services.signer, list_, page, partial(present_item, viewer))
+    return _followed(services, viewer, list_, page, live_cursor)
+
+
+def _followed(
+    services: Services, viewer: str | None, name: str, found: Page[rules.FeedItem], live_cursor: str
+) -> FeedConnection:
+    page = connection(services.signer, name, found, partial(present_item, viewer))
+    return FeedConnection(edges=page.edges, nodes=page.nodes, page_info=page.page_info, live_cursor=live_cursor)
 
 
 async def bookmarks(

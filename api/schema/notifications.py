@@ -84,9 +84,13 @@ async def unread_count(context: RequestContext) -> int:
     return await notified.unread_count(services.documents, reader)
 
 
+def notification_id(group: str) -> strawberry.ID:
+    return strawberry.ID(f"n_{group}")
+
+
 def present(viewer: str, view: notified.NotificationView) -> NotificationGroup:
     return NotificationGroup(
-        id=strawberry.ID(f"n_{view.id}"),
+        id=notification_id(view.id),
         type=NotificationType[view.type.name],
         count=view.count,
         sample_actors=[present_user(viewer, person) for person in view.people],

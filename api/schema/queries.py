@@ -7,7 +7,7 @@ import strawberry
 from api.schema import feeds, progress, searching, threads, trending
 from api.schema.consistency import NAMES, SHOWN, Info, consistent
 from api.schema.enums import SearchType, ThreadSort, TrendKind, TrendWindow
-from api.schema.fields import resolved
+from api.schema.fields import asks_for, resolved
 from api.schema.finding import find_nodes, find_posts, find_user
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
@@ -15,7 +15,7 @@ from api.schema.node import Node
 from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
-from api.schema.social import FeedItem, PostResult, User, present_user, viewer_of
+from api.schema.social import PostResult, User, present_user, viewer_of
 from api.schema.viewer import Viewer
 from domain.errors import Code, refuse
 from domain.names import fold_handle, handle_problems, handle_skeleton
@@ -119,8 +119,8 @@ class Query:
         after: AfterCursor = None,
         last: Last = None,
         before: BeforeCursor = None,
-    ) -> Connection[FeedItem]:
-        return await feeds.public_feed(info.context, first, after, last, before)
+    ) -> feeds.FeedConnection:
+        return await feeds.public_feed(info.context, first, after, last, before, live=asks_for(info, "liveCursor"))
 
     @resolved("Public posts with a hashtag, newest first.")
     async def hashtag_feed(
@@ -131,8 +131,9 @@ class Query:
         after: AfterCursor = None,
         last: Last = None,
         before: BeforeCursor = None,
-    ) -> Connection[FeedItem]:
-        return await feeds.hashtag_feed(info.context, name, first, after, last, before)
+    ) -> feeds.FeedConnection:
+        live = asks_for(info, "liveCursor")
+        return await feeds.hashtag_feed(info.context, name, first, after, last, before, live=live)
 
     @resolved("What more people than usual speak of, ranked anew each minute. Its cursors go on within one ranking.")
     async def trends(

@@ -6,14 +6,19 @@ from typing import Annotated
 
 import strawberry
 
-from api.live import home
+from api.live import home, items, stream
+from api.live import notifications as notes
+from api.live import post as posts
 from api.schema.consistency import Info
+from api.schema.feeds import hashtag
 from api.schema.fields import subscription
 from api.schema.following import follow_command
-from api.schema.queries import CommandId
+from api.schema.ids import Kind, bare_id
+from api.schema.notifications import NotificationGroup, notification_id, present
+from api.schema.queries import CommandId, Id, TagName
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
-from api.schema.social import FeedItem, item_id, present_item, present_post
+from api.schema.social import FeedItem, PostResult, item_id, present_item, present_post, viewer_of
 
 LiveAfter = Annotated[
     str | None,
@@ -29,13 +34,17 @@ class FeedItemAdded:
     item: FeedItem = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="An item of the feed has changed: its post was edited.")
+@strawberry.type(
+    description="An item of the feed has changed: its post was edited. With a hashtag that the edit brought, it is new in that feed."
+)
 class FeedItemUpdated:
     cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
     item: FeedItem = strawberry.field(description="The item as it is now.")
 
 
-@strawberry.type(description="An item has gone from the feed: its post was deleted, or the repost undone.")
+@strawberry.type(
+    description="An item has gone from the feed: its post was deleted, or lost the hashtag, or the repost was undone."
+)
 class FeedItemRemoved:
     cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
     item: FeedItem = strawberry.field(
@@ -55,6 +64,50 @@ FeedEvent = Annotated[
 ]
 
 
+@strawberry.type(description="Somebody is told of something.")
+class NotificationAdded:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    notification: NotificationGroup = strawberry.field(description="The notification.")
+
+
+@strawberry.type(
+    description="More came to a group, or some of it was taken back. One that is not known yet is to be taken as added."
+)
+class NotificationUpdated:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    notification: NotificationGroup = strawberry.field(description="The group as it is now.")
+
+
+@strawberry.type(description="All of a notification was taken back.")
+class NotificationRemoved:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    id: strawberry.ID = strawberry.field(description="The notification that went.")
+
+
+NotificationEvent = Annotated[
+    NotificationAdded | NotificationUpdated | NotificationRemoved | Lagged,
+    strawberry.union("NotificationEvent", description="What happens to the viewer's notifications."),
+]
+
+
+@strawberry.type(description="The post, or how often it was liked, reposted, quoted or answered, has changed.")
+class PostUpdated:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    post: PostResult = strawberry.field(description="The post as it is now, or what stands in its place.")
+
+
+@strawberry.type(description="Somebody answered the post.")
+class ReplyAdded:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    post: PostResult = strawberry.field(description="The answer.")
+
+
+PostEvent = Annotated[
+    PostUpdated | ReplyAdded | Lagged,
+    strawberry.union("PostEvent", description="What happens to a post."),
+]
+
+
 @strawberry.type(description="What can be followed live.")
 class Subscription:
     @subscription(
@@ -67,6 +120,42 @@ class Subscription:
                 yield present_event(viewer.account, event)
 
     @subscription(
+        "Public posts of everybody that answer nothing: what comes, changes and goes. Each event comes at least once; items have ids to tell."
+    )
+    async def public_feed(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
+        context = info.context
+        async with aclosing(items.public_stream(context.services, context.viewer, after)) as events:
+            async for event in events:
+                yield present_event(viewer_of(context), event)
+
+    @subscription(
+        "Public posts with a hashtag: what comes, changes and goes, a post too whose edit lacks it. Each event comes at least once; items have ids to tell."
+    )
+    async def hashtag_feed(self, info: Info, name: TagName, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
+        context, tag = info.context, hashtag(name)
+        async with aclosing(items.hashtag_stream(context.services, context.viewer, tag, after)) as events:
+            async for event in events:
+                yield present_event(viewer_of(context), event)
+
+    @subscription(
+        "What the viewer is told, and what of it is taken back within 36 hours, in groups. Posts of people of whom the viewer asked to be told, and edits, come with the page alone; so does what goes as the post that it is about goes. Each event comes at least once."
+    )
+    async def notifications(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[NotificationEvent, None]:
+        viewer = info.context.require_viewer()
+        async with aclosing(notes.notifications_stream(info.context.services, viewer, after)) as events:
+            async for event in events:
+                yield present_note(viewer.account, event)
+
+    @subscription(
+        "How a post and its counts change, and the direct answers that the viewer may see. Nothing comes of a post that is not there, or not for the viewer. Each event comes at least once."
+    )
+    async def post(self, info: Info, id: Id, after: LiveAfter = None) -> AsyncGenerator[PostEvent, None]:
+        context, bare = info.context, bare_id(Kind.POST, id, "id")
+        async with aclosing(posts.post_stream(context.services, context.viewer, bare, after)) as events:
+            async for event in events:
+                yield present_change(viewer_of(context), event)
+
+    @subscription(
         "How far a command has come: what is known now and each change, up to `PROJECTED`. It ends there, after 30 seconds in which nothing is known of the command, and after five minutes in which its events are not projected."
     )
     async def command_status(self, info: Info, command_id: CommandId) -> AsyncGenerator[CommandReceipt, None]:
@@ -75,14 +164,36 @@ class Subscription:
                 yield receipt
 
 
-def present_event(viewer: str, event: home.HomeEvent) -> FeedEvent:
+def present_event(viewer: str | None, event: items.ItemEvent | stream.Lagged) -> FeedEvent:
     match event:
-        case home.Added(cursor, item):
+        case items.Added(cursor, item):
             return FeedItemAdded(cursor=cursor, item=present_item(viewer, item))
-        case home.Updated(cursor, item):
+        case items.Updated(cursor, item):
             return FeedItemUpdated(cursor=cursor, item=present_item(viewer, item))
-        case home.Removed(cursor, gone, post, at):
+        case items.Removed(cursor, gone, post, at):
             tombstone = FeedItem(id=item_id(gone), post=present_post(viewer, post), reason=None, sort_at=Timestamp(at))
             return FeedItemRemoved(cursor=cursor, item=tombstone)
-        case home.Lagged(cursor, count):
+        case stream.Lagged(cursor, count):
+            return Lagged(cursor=cursor, count=count)
+
+
+def present_note(viewer: str, event: notes.NoteEvent | stream.Lagged) -> NotificationEvent:
+    match event:
+        case notes.Added(cursor, view):
+            return NotificationAdded(cursor=cursor, notification=present(viewer, view))
+        case notes.Updated(cursor, view):
+            return NotificationUpdated(cursor=cursor, notification=present(viewer, view))
+        case notes.Removed(cursor, group):
+            return NotificationRemoved(cursor=cursor, id=notification_id(group))
+        case stream.Lagged(cursor, count):
+            return Lagged(cursor=cursor, count=count)
+
+
+def present_change(viewer: str | None, event: posts.PostEvent | stream.Lagged) -> PostEvent:
+    match event:
+        case posts.Updated(cursor, view):
+            return PostUpdated(cursor=cursor, post=present_post(viewer, view))
+        case posts.Answered(cursor, reply):
+            return ReplyAdded(cursor=cursor, post=present_post(viewer, reply))
+        case stream.Lagged(cursor, count):
             return Lagged(cursor=cursor, count=count)

@@ -108,7 +108,7 @@ async def test_what_happens_during_a_replay_is_neither_missed_nor_told_twice(
             head = await served.services.log.head(shard)
             await eventually(lambda: served.services.live.positions[shard] >= head)
 
-    monkeypatch.setattr(home, "replay", interrupted)
+    monkeypatch.setattr("api.live.stream.replay", interrupted)
     async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
         heard = await texts(stream, "while the second round is read")
         await ann.post("live")

@@ -67,7 +67,8 @@ def test_a_request_ends_however_it_ends() -> None:
 def test_who_asks_is_counted_nowhere() -> None:
     assert folded(accounts.FAMILY, happened(REQUESTED))["profiles"] == {}
     assert not any(folded(home.FAMILY, happened(REQUESTED)).values())
-    assert not any(folded(signals.FAMILY, happened(REQUESTED)).values())
+    told = folded(signals.FAMILY, happened(REQUESTED))["signals"].values()
+    assert [row["topics"] for row in told] == [["notify:ada"]]
 
 
 def test_a_block_and_what_it_severs_are_counted_once() -> None:

@@ -3,11 +3,15 @@
 from domain.events import (
     Event,
     Followed,
+    FollowRequestAccepted,
+    FollowRequested,
+    FollowRequestRejected,
     PostCreated,
     PostDeleted,
     PostEdited,
     PostLiked,
     PostReposted,
+    PostUnliked,
     RepostUndone,
     SegmentPadded,
     Unfollowed,
@@ -25,7 +29,11 @@ def told(event: Event) -> list[tuple[object, object, object]]:
 
 
 def test_a_post_is_told_to_its_authors_feed_its_tags_and_its_parent() -> None:
-    assert told(CREATED) == [("item_added", ["author:ada", "tag:tea"], "p"), ("reply_added", ["post:q"], "q")]
+    assert told(CREATED) == [
+        ("item_added", ["author:ada", "tag:tea"], "p"),
+        ("reply_added", ["post:q"], "q"),
+        ("notified", ["notify:bob"], "p"),
+    ]
 
 
 def test_an_added_item_brings_its_entry() -> None:
@@ -60,9 +68,9 @@ def test_an_edit_is_told_to_the_tags_that_it_has_and_those_that_it_left() -> Non
         tags_removed=("rain",),
     )
     assert told(edited) == [
-        ("item_updated", ["author:ada", "tag:tea"], "p"),
+        ("item_updated", ["author:ada", "tag:tea", "public"], "p"),
         ("post_changed", ["post:p"], "p"),
-        ("item_removed", ["tag:rain"], "p"),
+        ("item_left", ["tag:rain"], "p"),
     ]
 
 
@@ -78,20 +86,66 @@ def test_reposts_are_told_to_the_actors_feed_and_the_post() -> None:
     assert told(PostReposted(actor="ada", post="q", author="bob")) == [
         ("item_added", ["author:ada"], "q"),
         ("counts_changed", ["post:q"], "q"),
+        ("notified", ["notify:bob"], "q"),
     ]
     assert told(RepostUndone(actor="ada", post="q", author="bob")) == [
         ("item_removed", ["author:ada"], "q"),
         ("counts_changed", ["post:q"], "q"),
+        ("note_taken_back", ["notify:bob"], "q"),
     ]
 
 
-def test_likes_are_told_to_the_post() -> None:
-    assert told(PostLiked(post="q", author="bob", actor="ada")) == [("counts_changed", ["post:q"], "q")]
+def test_likes_are_told_to_the_post_and_its_author() -> None:
+    assert told(PostLiked(post="q", author="bob", actor="ada")) == [
+        ("counts_changed", ["post:q"], "q"),
+        ("notified", ["notify:bob"], "q"),
+    ]
+    assert told(PostUnliked(post="q", author="bob", actor="ada"))[1] == ("note_taken_back", ["notify:bob"], "q")
+    assert told(PostLiked(post="q", author="bob", actor="bob")) == [("counts_changed", ["post:q"], "q")]
 
 
-def test_follows_are_told_to_the_follower() -> None:
-    assert told(Followed(follower="ada", followee="bob")) == [("follow_added", ["following:ada"], "bob")]
-    assert told(Unfollowed(follower="ada", followee="bob")) == [("follow_removed", ["following:ada"], "bob")]
+def test_follows_are_told_to_both() -> None:
+    assert told(Followed(follower="ada", followee="bob")) == [
+        ("follow_added", ["following:ada"], "bob"),
+        ("notified", ["notify:bob"], "ada"),
+    ]
+    assert told(Followed(follower="ada", followee="bob", renewed=True)) == [("follow_added", ["following:ada"], "bob")]
+    assert told(Unfollowed(follower="ada", followee="bob")) == [
+        ("follow_removed", ["following:ada"], "bob"),
+        ("note_taken_back", ["notify:bob"], "ada"),
+    ]
+
+
+def test_a_request_is_told_to_who_is_asked_and_its_end_to_both() -> None:
+    assert told(FollowRequested(follower="ada", followee="bob")) == [("notified", ["notify:bob"], "ada")]
+    assert told(FollowRequestAccepted(follower="ada", followee="bob")) == [
+        ("notified", ["notify:ada"], "bob"),
+        ("note_taken_back", ["notify:bob"], "ada"),
+    ]
+    assert told(FollowRequestRejected(follower="ada", followee="bob")) == [("note_taken_back", ["notify:bob"], "ada")]
+
+
+def test_all_who_are_mentioned_are_told_by_one_signal() -> None:
+    created = PostCreated(post="p", author="ada", root="p", mentions=("bob", "cas", "ada"))
+    assert told(created) == [
+        ("item_added", ["author:ada", "public"], "p"),
+        ("notified", ["notify:bob", "notify:cas"], "p"),
+    ]
+
+
+def test_an_event_has_no_more_signals_than_a_page_holds() -> None:
+    created = PostCreated(
+        post="p",
+        author="ada",
+        root="q",
+        reply_to="q",
+        reply_to_author="bob",
+        quote="r",
+        quote_author="cas",
+        mentions=("dan", "eve"),
+        tags=("tea",),
+    )
+    assert len(told(created)) == 6 <= signals.MAX_SIGNALS
 
 
 def test_a_receipt_names_the_commands_last_position() -> None:

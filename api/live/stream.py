@@ -1,0 +1,177 @@
+"""A stream: what happens on its topics, replayed from a cursor and then listened to, shown to one viewer by the rules of the moment. What it listens to and how
+a signal is shown are its channel's."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from api.auth.access import Viewer
+from api.live.cursors import read_live, require_kept, sign_live
+from api.live.inbox import Delivery, Inbox, Lag
+from api.live.replay import Topics, replay
+from api.services import Services
+from api.vectors import merged
+from domain.errors import Code, UnavailableError, refuse
+from projections.signals import Signal
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+
+BATCH: Final = 50
+"""Deliveries that are looked at together."""
+
+Shown = Callable[[str], E]
+"""An event that lacks its cursor alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    cursor: str
+    count: int
+
+
+class Channel(Protocol[E_co]):
+    """``bound_to`` is what its cursors are good for."""
+
+    @property
+    def bound_to(self) -> str: ...
+
+    async def topics(self, after: Mapping[int, int]) -> Topics:
+        """What is listened to behind ``after``."""
+        ...
+
+    async def show(self, signals: Sequence[Signal]) -> Sequence[Sequence[Shown[E_co]]]:
+        """What the viewer may see of each of these signals, now."""
+        ...
+
+
+async def open_stream(
+    services: Services, viewer: Viewer | None, channel: Channel[E], after: str | None
+) -> AsyncGenerator[E | Lagged, None]:
+    """What happens after the cursor ``after``, or from now on, until the session expires (Refusal EXPIRED) or the stream lags.
+
+    Raises Refusal CURSOR_INVALID or CURSOR_TOO_OLD, and UnavailableError where it cannot begin.
+    """
+    stream = _Stream(services, viewer, channel)
+    async with services.live.listening(), aclosing(stream.run(after)) as events:
+        async for event in events:
+            yield event
+
+
+class _Stream(Generic[E]):
+    """``_vector``: up to where everything has been delivered, in each shard."""
+
+    def __init__(self, services: Services, viewer: Viewer | None, channel: Channel[E]) -> None:
+        self._services = services
+        self._router = services.live
+        self._viewer = viewer
+        self._channel = channel
+        self._vector: dict[int, int] = {}
+
+    async def run(self, after: str | None) -> AsyncGenerator[E | Lagged, None]:
+        current = await self._router.checkpoints()
+        if after is None:
+            self._vector = dict(current)
+        else:
+            self._vector = await read_live(self._services, self._channel.bound_to, after, current)
+        topics = await self._channel.topics(self._vector)
+        # Follows are read from where the topics are known to stand, items from the cursor.
+        reached = {shard: min(at, topics.since.get(shard, 0)) for shard, at in self._vector.items()}
+        while (upto := merged(reached, self._router.positions)) != reached:
+            async with aclosing(self._catch_up(topics, reached, upto)) as missed:
+                async for event in missed:
+                    yield event
+            reached = upto
+        # No await since the router had handed out nothing more than this: nothing is missed, and nothing comes twice.
+        inbox = Inbox(self._vector)
+        self._router.attach(inbox, topics.names)
+        try:
+            async with aclosing(self._listen(inbox)) as events:
+                async for happened in events:
+                    yield happened
+        finally:
+            self._router.detach(inbox)
+
+    async def _catch_up(
+        self, topics: Topics, reached: Mapping[int, int], upto: Mapping[int, int]
+    ) -> AsyncGenerator[E, None]:
+        """Replays what lies between; items before the vector have been delivered."""
+        start = dict(self._vector)
+        async with (
+            aclosing(replay(self._services.documents, reached, upto, topics)) as missed,
+            aclosing(_gathered(missed, start)) as gathered,
+        ):
+            async for some in gathered:
+                for event in await self._look(some):
+                    self._require_session()
+                    yield event
+        # What was swept away while it was being read is missing.
+        await require_kept(self._services, start)
+        self._vector = merged(start, upto)
+
+    async def _listen(self, inbox: Inbox) -> AsyncGenerator[E | Lagged, None]:
+        while True:
+            taken = await self._take(inbox)
+            if isinstance(taken, Lag):
+                yield Lagged(self._cursor(self._vector), taken.count)
+                return
+            try:
+                events = await self._look(taken)
+            except UnavailableError:
+                yield Lagged(self._cursor(self._vector), len(taken))
+                return
+            for event in events:
+                self._require_session()
+                yield event
+
+    async def _take(self, inbox: Inbox) -> Sequence[Delivery] | Lag:
+        """The next deliveries, waited for as long as the session lasts."""
+        while True:
+            left = self._require_session()
+            try:
+                async with asyncio.timeout(left):
+                    return await inbox.take(BATCH)
+            except TimeoutError:
+                continue
+
+    def _require_session(self) -> float | None:
+        """The seconds that the session has left, None for a guest; Refusal EXPIRED where there are none."""
+        if self._viewer is None:
+            return None
+        left = self._viewer.expires_at - self._services.now()
+        if left <= 0:
+            raise refuse(Code.EXPIRED, "The access token has expired: go on with a new one, from the last cursor.")
+        return left / 1_000_000
+
+    async def _look(self, deliveries: Sequence[Delivery]) -> Sequence[E]:
+        """The deliveries as this viewer may see them, now. The vector moves past them."""
+        shown = iter(await self._channel.show([signal for delivery in deliveries for signal in delivery.signals]))
+        events: list[E] = []
+        for delivery in deliveries:
+            own = [event for _ in delivery.signals for event in next(shown)]
+            before = merged(self._vector, delivery.others)
+            self._vector = merged(before, {delivery.shard: delivery.position})
+            for left, event in zip(range(len(own) - 1, -1, -1), own, strict=True):
+                # Only behind the last of them has all of it been delivered.
+                events.append(event(self._cursor(before if left else self._vector)))
+        return events
+
+    def _cursor(self, vector: Mapping[int, int]) -> str:
+        return sign_live(self._services, self._channel.bound_to, vector)
+
+
+async def _gathered(
+    missed: AsyncIterator[Delivery], after: Mapping[int, int]
+) -> AsyncGenerator[Sequence[Delivery], None]:
+    """Those behind ``after``, some at a time."""
+    some: list[Delivery] = []
+    async for delivery in missed:
+        if delivery.position > after.get(delivery.shard, 0):
+            some.append(delivery)
+        if len(some) == BATCH:
+            yield some
+            some = []
+    if some:
+        yield some
