@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.edge_kit import eventually
-from tests.product_kit import Person, Product, Stream, embedded_settings, product, settled
+from tests.product_kit import GENEROUS, Person, Product, Stream, embedded_settings, product, settled
+from tests.servers import Addresses
+from tests.stack import cluster_stack
 
 FEED = """__typename
   ... on FeedItemAdded { cursor item { id post { ... on Post { id text } } } }
@@ -252,3 +254,26 @@ async def test_a_cursor_is_good_for_its_list_and_viewer_alone(served: Product) -
     assert await refused(served, NOTES, {}, None) == ["UNAUTHENTICATED"]
     assert await refused(served, TAG, {"name": "no tag"}, None) == ["INVALID"]
     assert await refused(served, POST, {"id": ann.id}, None) == ["NOT_FOUND"]
+
+
+async def test_the_public_feed_comes_to_a_guest_as_server_sent_events(served: Product) -> None:
+    (ann,) = await people(served, 1)
+    await settled(served)
+    cursor = (await served.ask(PUBLIC_PAGE))["data"]["publicFeed"]["liveCursor"]
+    await ann.post("over HTTP alone")
+    body = {"query": PUBLIC, "variables": {"after": cursor}}
+    async with asyncio.timeout(30):
+        async with served.client.stream(
+            "POST", "/graphql", json=body, headers={"accept": "text/event-stream"}
+        ) as answer:
+            found = await anext(line async for line in answer.aiter_lines() if line.startswith("data: {"))
+    assert "over HTTP alone" in found
+
+
+async def test_live_lists_on_a_cluster(cassandra_address: str, mongodb_url: str) -> None:
+    addresses = Addresses(cassandra_address, mongodb_url)
+    async with cluster_stack(addresses) as stack, product(stack.settings.model_copy(update=GENEROUS)) as served:
+        await test_the_public_feed_is_told_to_guests_too(served)
+        await test_a_hashtag_is_told_of_what_comes_and_what_leaves_it(served)
+        await test_notifications_come_grow_shrink_and_go(served)
+        await test_a_post_is_told_of_its_counts_and_the_answers_that_the_viewer_may_see(served)
