@@ -20,7 +20,7 @@ PATHS: Final[Mapping[str, str]] = {
     "home": "`homeFeed`",
     "shared": "`homeFeed`, as another's repost",
     "live": "`homeFeed`, live",
-    "tag": "`hashtagFeed`",
+    "tag": "`hashtagFeed`, `publicFeed`",
     "told": "`viewer.notifications`, of their like",
     "kept": "`viewer.likes`, `viewer.bookmarks`",
     "profile": "`user`, `node`, `nodes`: the person",

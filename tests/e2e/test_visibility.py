@@ -29,7 +29,7 @@ OPEN = f"""query O($words: String!, $post: ID!, $reply: ID!, $quote: ID!, $root:
   third: user(id: $third) {{ followers {{ nodes {{ id }} }} following {{ nodes {{ id }} }} knownFollowers {{ nodes {{ id }} }} }}
   search(query: $words, type: POST) {{ nodes {{ {ANY_FOUND} }} }} sought: search(query: $handle, type: USER) {{ nodes {{ ... on User {{ id }} }} }}
   typeahead(query: $handle) {{ ... on User {{ id }} }}
-  hashtagFeed(name: $tag) {{ nodes {{ post {{ {ANY} }} }} }} }}"""
+  hashtagFeed(name: $tag) {{ nodes {{ post {{ {ANY} }} }} }} publicFeed(first: 100) {{ nodes {{ post {{ {ANY} }} }} }} }}"""
 OWN = f"""query {{ viewer {{ homeFeed(first: 100) {{ nodes {{ id reason {{ __typename }} post {{ {ANY} }} }} }}
   likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }}
   notifications(types: [LIKE]) {{ nodes {{ sampleActors {{ id }} post {{ {ANY} }} }} }} }} }}"""
@@ -176,7 +176,7 @@ class Stage:
             "answer": one(*(among(nodes, self.posts["answer"]) for nodes in replies)),
             "pinned": among(user.get("pinnedPosts", []), post),
             "posts": among(posts_in(user.get("posts", nobody)), post),
-            "tag": among(posts_in(data["hashtagFeed"]), post),
+            "tag": one(*(among(posts_in(data[feed]), post) for feed in ("hashtagFeed", "publicFeed"))),
             "found": among(data["search"]["nodes"], post),
             "named": one(*(has(people, author) for people in (data["sought"]["nodes"], data["typeahead"]))),
             "profile": one(*("hidden" if person is None else "shown" for person in people)),
