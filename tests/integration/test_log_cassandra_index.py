@@ -12,6 +12,7 @@ from domain.envelope import split_sequence
 from domain.errors import CorruptStreamError, LogError, UnavailableError
 from domain.events import GenerationClosed
 from domain.log.cassandra import CassandraLog, keeper, metrics, shard
+from domain.log.cassandra.index import Since
 from domain.log.codec import StoredEvent
 from domain.log.port import Draft, Execution
 from tests.contract.log_domain import Counted, Tally, always, counting, metadata, new_id, next_number, slot_in, tally
@@ -100,8 +101,8 @@ async def test_a_load_begins_again_when_the_floor_has_moved_under_it(
     for _ in range(20):
         await log.execute(counting(stream, shards))
 
-    async def read_slowly(name: str) -> list[StoredEvent]:
-        rows = await read(name)
+    async def read_slowly(name: str, since: Since | None = None) -> list[StoredEvent]:
+        rows = await read(name, since)
         waiting.set()
         await gate.wait()
         return rows
