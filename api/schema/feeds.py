@@ -1,6 +1,5 @@
 """Feeds: the viewer's home and hashtags, and what happens in a home."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import strawberry
@@ -9,14 +8,14 @@ from api.context import RequestContext
 from api.live import cursors
 from api.schema.consistency import HASHTAG, HOME, SHOWN, consistent
 from api.schema.enums import FeedState
+from api.schema.own_lists import own_list
 from api.schema.pages import Connection, connection, list_name, window
 from api.schema.social import FeedItem, present_item, viewer_of
 from api.services import Services
 from domain.errors import Code, refuse
 from domain.text import fold_tag, spans
 from projections import homefeed, kept, reading, rules
-from projections.documents.port import Documents
-from projections.paging import Page, Window
+from projections.paging import Page
 
 
 @strawberry.type(description="A page of the viewer's home.")
@@ -106,27 +105,10 @@ def _followed(
 async def bookmarks(
     context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> Connection[FeedItem]:
-    return await _kept(context, "bookmarks", kept.bookmarks_page, first, after, last, before)
+    return await own_list(context, "bookmarks", kept.bookmarks_page, present_item, first, after, last, before)
 
 
 async def likes(
     context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> Connection[FeedItem]:
-    return await _kept(context, "likes", kept.likes_page, first, after, last, before)
-
-
-async def _kept(
-    context: RequestContext,
-    list_: str,
-    read: Callable[[Documents, str, Window], Awaitable[Page[rules.FeedItem]]],
-    first: int | None,
-    after: str | None,
-    last: int | None,
-    before: str | None,
-) -> Connection[FeedItem]:
-    services, viewer = context.services, context.require_viewer().account
-    name = list_name(viewer, list_)
-    asked = window(services.signer, name, first=first, after=after, last=last, before=before)
-    await consistent(context, SHOWN)
-    page = await read(services.documents, viewer, asked)
-    return connection(services.signer, name, page, partial(present_item, viewer))
+    return await own_list(context, "likes", kept.likes_page, present_item, first, after, last, before)
