@@ -23,7 +23,8 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        # Loggers are the modules': one that kept its first set-up would ignore every later one in its process.
+        cache_logger_on_first_use=False,
     )
     renderer = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

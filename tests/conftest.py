@@ -1,9 +1,12 @@
 """Where the real servers are: what `python -m tests.servers` put into the environment, as fixtures."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.servers import CASSANDRA, MONGODB, REQUIRED
 
@@ -20,6 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("cluster")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test runs in this process sets up its log; the next test's are not to go there."""
+    config, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**config)
+    root.handlers[:], root.level = handlers, level
 
 
 def from_environment(variable: str) -> str:

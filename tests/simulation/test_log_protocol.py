@@ -12,6 +12,8 @@ from functools import cache
 
 import pytest
 
+from api.logs import configure_logs
+from domain.log.cassandra import appender, attempt, keeper
 from tests.simulation.log.faults import CLUSTER_KINDS, REQUEST_KINDS
 from tests.simulation.log.mistakes import CATALOGUE, NEEDLESS, run_with, search
 from tests.simulation.log.plan import plan_of, sweep_of
@@ -98,6 +100,14 @@ def test_every_kind_of_fault_has_struck() -> None:
 def test_a_seed_is_one_course_of_events() -> None:
     assert run(3).hash == report_of(3).hash
     assert report_of(4).hash != report_of(3).hash
+
+
+def test_what_the_process_logged_before_changes_no_run() -> None:
+    before = run(3).hash
+    configure_logs("critical", "json")
+    for module in (appender, attempt, keeper):
+        vars(module)["_log"].info("a line of an earlier test")
+    assert run(3).hash == before
 
 
 @pytest.mark.slow
