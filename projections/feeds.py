@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from projections.documents.port import After, Collection, Document, Documents, Fidelity, Index, Shape, Value
+from projections.documents.port import After, Collection, Document, Documents, Fidelity, Index, Shape, Spread, Value
 
 EDGES = Collection(
     "home",
@@ -16,6 +16,7 @@ EDGES = Collection(
     Fidelity.EXACT,
     # A follow that has ended lacks its key, and so is in neither.
     (Index("followers", ("followee",), "key"), Index("following", ("follower",), "key")),
+    Spread.RANGES,
 )
 AUTHOR_FEED = Collection(
     "home",

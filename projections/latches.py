@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from projections.documents.port import Collection, Documents, Fidelity, Index, Row, Shape
+from projections.documents.port import Collection, Documents, Fidelity, Index, Row, Shape, Spread
 from projections.feeds import FOLLOWS_READ, followers_of
 
 LATCHES = Collection("home", "latches", Shape.STATE, Fidelity.CACHE)
-PULLS = Collection("home", "pulls", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "author"),))
+PULLS = Collection(
+    "home", "pulls", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "author"),), Spread.RANGES
+)
 
 
 class Latch(msgspec.Struct, frozen=True):

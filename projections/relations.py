@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from projections.documents.port import After, Change, Collection, Documents, Fidelity, Index, Shape
+from projections.documents.port import After, Change, Collection, Documents, Fidelity, Index, Shape, Spread
 from projections.folding import Alter
 from projections.keys import sort_key
 
@@ -18,6 +18,7 @@ RELATIONS = Collection(
     Fidelity.EXACT,
     # A relation that has ended lacks its key, and so is not there.
     (Index("by_owner", ("kind", "owner"), "key"),),
+    Spread.RANGES,
 )
 
 PAGE: Final = 200

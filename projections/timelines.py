@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from projections.documents.port import After, Collection, Documents, Fidelity, Index, Row, Shape
+from projections.documents.port import After, Collection, Documents, Fidelity, Index, Row, Shape, Spread
 from projections.feeds import (
     FeedEntry,
     as_entry,
@@ -26,7 +26,9 @@ from projections.feeds import (
 from projections.keys import BOTTOM
 
 TIMELINES = Collection("home", "timelines", Shape.STATE, Fidelity.CACHE)
-TIMELINE_ROWS = Collection("home", "timeline_rows", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "key"),))
+TIMELINE_ROWS = Collection(
+    "home", "timeline_rows", Shape.ROWS, Fidelity.CACHE, (Index("by_owner", ("owner",), "key"),), Spread.RANGES
+)
 
 SECOND = 1_000_000
 

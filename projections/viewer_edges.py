@@ -28,11 +28,11 @@ from domain.events import (
     RepostUndone,
     Unfollowed,
 )
-from projections.documents.port import Change, Collection, Documents, Fidelity, Shape, Value
+from projections.documents.port import Change, Collection, Documents, Fidelity, Shape, Spread, Value
 from projections.folding import Alter, Family, Operation, on
 from projections.relations import RELATIONS, RelationKind, begun, ended
 
-VIEWER_EDGES = Collection("viewer_edges", "viewer_edges", Shape.STATE, Fidelity.EXACT)
+VIEWER_EDGES = Collection("viewer_edges", "viewer_edges", Shape.STATE, Fidelity.EXACT, spread=Spread.RANGES)
 
 
 class ViewerEdge(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

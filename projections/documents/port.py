@@ -31,6 +31,14 @@ class Shape(StrEnum):
     ROWS = "rows"
 
 
+class Spread(StrEnum):
+    """How a store of many machines spreads a collection over them: HASHED by its ids, so that no machine gets all that is new; or in RANGES of its ids, so
+    that documents whose ids begin alike (with their owner's) lie together. A store of one machine has nothing to spread."""
+
+    HASHED = "hashed"
+    RANGES = "ranges"
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """A declared order: documents equal in ``equals`` sorted by the one field ``sort`` (all strings or all integers), then by id.
@@ -53,6 +61,7 @@ class Collection:
     shape: Shape
     fidelity: Fidelity
     indexes: tuple[Index, ...] = ()
+    spread: Spread = Spread.HASHED
 
     def index(self, name: str) -> Index:
         return next(index for index in self.indexes if index.name == name)

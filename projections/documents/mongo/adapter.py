@@ -12,6 +12,7 @@ from projections.documents.mongo import reading, writing
 from projections.documents.mongo.connection import Connection
 from projections.documents.mongo.control import Control
 from projections.documents.mongo.queries import index_model
+from projections.documents.mongo.sharding import shard
 from projections.documents.port import After, Collection, Doc, Document, Found, Lease, Row, Shape, Value
 from projections.documents.rules import (
     VERSIONS,
@@ -76,6 +77,8 @@ class MongoDocuments:
                 with pymongo.timeout(BUILD_SECONDS):
                     async with self._connection.call(BUILD_SECONDS + 1):
                         await self._connection.collection(self._name(collection)).create_indexes(models)
+        placed = {self._name(one): one.spread for one in collections if self.version(one.family)}
+        await shard(self._connection, placed, BUILD_SECONDS)
 
     def version(self, family: str) -> int:
         pinned = None if self._pins is None else self._pins.versions.get(family)

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import pymongo
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
@@ -44,6 +45,7 @@ AT_ONCE: Final = 4
 """Calls of one kind on one collection in flight: rows are upserted at 18,000/s one bulk after the other, at 34,000/s by fours."""
 
 DEFAULT_DATABASE: Final = "tidings"
+ADMIN: Final = "admin"
 DUPLICATE_KEY: Final = 11000
 
 # The codes of servers that stop, step down, are cut off or out of time (MongoDB's error_codes.yml).
@@ -96,6 +98,17 @@ class Connection:
 
     def collection(self, name: str) -> AsyncIOMotorCollection[Stored]:
         return self._database[name]
+
+    @property
+    def database(self) -> str:
+        return self._database.name
+
+    async def command(self, database: str, command: Stored, seconds: float) -> Stored:
+        """What the server answers to a command of its own language."""
+        with pymongo.timeout(seconds):
+            async with self.call(seconds + 1):
+                answer: Stored = await self._client[database].command(command)
+                return answer
 
     @asynccontextmanager
     async def call(self, seconds: float = CALL_SECONDS + 1) -> AsyncIterator[None]:
