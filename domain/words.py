@@ -6,6 +6,7 @@ from typing import Final
 import regex
 
 from domain.events import PostContent
+from domain.text import unstacked
 
 MAX_WORDS: Final = 300
 """Of one text: what comes later is not found."""
@@ -26,7 +27,7 @@ _ACCENTS: Final = regex.compile(r"\p{Mn}+", regex.VERSION1)
 
 def fold_word(text: str) -> str:
     """The form in which texts are compared: compatibility forms, case and accents make no difference."""
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", unstacked(text)).casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", plain))
 
 

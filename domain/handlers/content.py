@@ -15,7 +15,7 @@ from domain.ids import claim_stream
 from domain.limits import Limits
 from domain.log.port import EventLog, View
 from domain.names import handle_skeleton
-from domain.text import Span, forbidden, graphemes, mentions_of, normalise, spans, tags_of, weighted_length
+from domain.text import Span, blank, flaw, graphemes, mentions_of, normalise, spans, tags_of, weighted_length
 
 # BCP 47 in the shapes that people write: language, optional script, optional region.
 _LANGUAGE: Final = regex.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
@@ -59,17 +59,21 @@ class Content:
 
     def _sizes(self, context: Context) -> list[Problem]:
         limits, problems = context.limits, []
-        if not self.text and not self.media:
+        if blank(self.text) and not self.media:
             problems.append(Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",)))
         # A lone surrogate has no UTF-8 and is refused below as a control.
         if len(self.text.encode(errors="surrogatepass")) > limits.text_bytes:
             problems.append(Problem(Code.TOO_LONG, f"A post has at most {limits.text_bytes} bytes.", ("text",)))
-        elif forbidden(self.text):
-            problems.append(Problem(Code.INVALID, "The text has control characters.", ("text",)))
+        elif fault := flaw(self.text):
+            problems.append(Problem(Code.INVALID, f"The text has {fault}: take them out.", ("text",)))
         if len(self.content_warning.encode(errors="surrogatepass")) > limits.content_warning_bytes:
             problems.append(Problem(Code.TOO_LONG, "The content warning is too long.", ("contentWarning",)))
-        elif forbidden(self.content_warning):
-            problems.append(Problem(Code.INVALID, "The content warning has control characters.", ("contentWarning",)))
+        elif fault := flaw(self.content_warning):
+            message = f"The content warning has {fault}: take them out."
+            problems.append(Problem(Code.INVALID, message, ("contentWarning",)))
+        elif self.content_warning and blank(self.content_warning):
+            message = "A content warning has something to be seen; leave it out for none."
+            problems.append(Problem(Code.INVALID, message, ("contentWarning",)))
         elif graphemes(self.content_warning) > limits.content_warning_graphemes:
             message = f"A content warning has at most {limits.content_warning_graphemes} characters."
             problems.append(Problem(Code.TOO_LONG, message, ("contentWarning",)))
@@ -120,8 +124,8 @@ def _problems_of(media: Media, at: tuple[str, ...], limits: Limits) -> list[Prob
         problems.append(Problem(Code.INVALID, "A media type is image/…, video/… or audio/….", (*at, "mimeType")))
     if len(media.alt.encode(errors="surrogatepass")) > limits.alt_bytes:
         problems.append(Problem(Code.TOO_LONG, f"A description has at most {limits.alt_bytes} bytes.", (*at, "alt")))
-    elif forbidden(media.alt):
-        problems.append(Problem(Code.INVALID, "The description has control characters.", (*at, "alt")))
+    elif fault := flaw(media.alt):
+        problems.append(Problem(Code.INVALID, f"The description has {fault}: take them out.", (*at, "alt")))
     elif graphemes(media.alt) > limits.alt_graphemes:
         message = f"A description has at most {limits.alt_graphemes} characters."
         problems.append(Problem(Code.TOO_LONG, message, (*at, "alt")))

@@ -26,7 +26,7 @@ from domain.ids import account_stream, claim_stream, slot_of
 from domain.limits import Limits
 from domain.log.port import Draft, EventLog, Execution, View
 from domain.names import fold_handle, handle_problems, handle_skeleton
-from domain.text import facets, forbidden, graphemes, mentions_of, normalise, spans
+from domain.text import blank, facets, flaw, graphemes, mentions_of, normalise, spans
 
 
 async def change_handle(log: EventLog, command: ChangeHandle, context: Context) -> Result:
@@ -175,8 +175,10 @@ def display_name_problems(name: str, limits: Limits) -> list[Problem]:
     """What is wrong with a normalised display name, which is one line."""
     at, what = ("displayName",), "A display name"
     problems = _text_problems(name, at, what, limits.display_name_graphemes, limits.display_name_bytes)
-    if not problems and "\n" in name:
-        problems.append(Problem(Code.INVALID, "A display name is one line.", at))
+    if not problems and any(break_ in name for break_ in "\n\t\u2028\u2029"):
+        problems.append(Problem(Code.INVALID, "A display name is one line without tabs.", at))
+    if not problems and name and blank(name):
+        problems.append(Problem(Code.INVALID, "A display name has something to be seen; leave it empty for none.", at))
     return problems
 
 
@@ -186,7 +188,7 @@ def _field_problems(fields: Sequence[ProfileField], limits: Limits) -> list[Prob
     problems: list[Problem] = []
     most, most_bytes = limits.profile_field_graphemes, limits.profile_field_bytes
     for place, field in enumerate(fields):
-        if not field.name:
+        if blank(field.name):
             problems.append(Problem(Code.TOO_SHORT, "A field has a name.", ("fields", str(place), "name")))
         for part in ("name", "value"):
             at = ("fields", str(place), part)
@@ -198,8 +200,8 @@ def _text_problems(text: str, at: tuple[str, ...], what: str, most: int, most_by
     # The size in bytes bounds the counting of graphemes; a lone surrogate has no UTF-8 and is refused below as a control.
     if len(text.encode(errors="surrogatepass")) > most_bytes:
         return [Problem(Code.TOO_LONG, f"{what} has at most {most_bytes} bytes.", at)]
-    if forbidden(text):
-        return [Problem(Code.INVALID, f"{what} has no control characters.", at)]
+    if fault := flaw(text):
+        return [Problem(Code.INVALID, f"{what} may not have {fault}: take them out.", at)]
     if graphemes(text) > most:
         return [Problem(Code.TOO_LONG, f"{what} has at most {most} characters.", at)]
     return []
