@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check bench bench-scale chaos schema lock format env clean
+.PHONY: help run test test-fast test-full check bench bench-scale chaos schema lock format env clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +28,10 @@ test: $(VENV)/dev.stamp $(PEERS) ## Run every test, on a real Cassandra and Mong
 
 test-fast: $(VENV)/dev.stamp ## Run the tests that need no server and little time
 	$(BIN)/pytest -m "not cluster and not slow" --numprocesses auto --dist loadfile
+
+# Not among the tests of `make test`: it takes most of an hour on two cores.
+test-full: $(VENV)/dev.stamp ## Load the whole demo world on both kinds of stores and verify all of it; STORES=embedded
+	$(BIN)/python -m tests.full $(addprefix --stores ,$(STORES))
 
 check: $(VENV)/dev.stamp ## Lint, types, import rules, schema drift and the fast tests
 	$(BIN)/ruff check .
