@@ -14,6 +14,7 @@ from projections.families import ALL
 from projections.receipts import sweep_receipts
 from projections.runtime import Cause, Runtime, Sweeper
 from projections.runtime.cascades import REACTORS
+from projections.signals import FAMILY as SIGNALS
 from projections.signals import SWEEP_STEP, sweep_signals
 from projections.trends import TrendKind, TrendWindow, get_snapshot, newest_minute, sweep_snapshots, sweep_uses
 
@@ -50,6 +51,10 @@ def build_runtime(services: Services, holder: str | None = None) -> Runtime:
         )
         return await handle(services.log, command, context)
 
+    def saved(family: str) -> None:
+        if family == SIGNALS.name:
+            services.live.nudge()
+
     return Runtime(
         services.log,
         services.documents,
@@ -59,6 +64,7 @@ def build_runtime(services: Services, holder: str | None = None) -> Runtime:
         sweepers=_sweepers(services),
         holder=holder,
         clock=services.now,
+        saved=saved,
     )
 
 

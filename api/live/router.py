@@ -5,6 +5,7 @@ step, so that whoever looks at ``positions`` between two awaits knows exactly wh
 """
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -60,7 +61,8 @@ class Router:
         self._listeners = 0
         self._starting = asyncio.Lock()
         self._tail: asyncio.Task[None] | None = None
-        self._nudge = asyncio.Event()
+        self._stirred = asyncio.Event()
+        self._saved = False
         self._next_halt_look = 0.0
         self._stopped = False
 
@@ -101,9 +103,14 @@ class Router:
             tail.cancel()
             await asyncio.gather(tail, return_exceptions=True)
 
+    def expect(self) -> None:
+        """Something was appended here: looks come often until it is there."""
+        self._stirred.set()
+
     def nudge(self) -> None:
-        """Something was appended here: the next looks come sooner."""
-        self._nudge.set()
+        """Signals were saved here: the next look comes at once."""
+        self._saved = True
+        self._stirred.set()
 
     def attach(self, inbox: Inbox, topics: Iterable[str]) -> None:
         self._inboxes[inbox] = set()
@@ -144,17 +151,23 @@ class Router:
                 self._end_all()
                 well_at = self._monotonic()
             pause = self._busy if moved else min(self._idle, 2 * pause)
-            if await self._nudged_within(pause):
+            if await self._rest(pause):
                 pause = self._busy / 2
 
-    async def _nudged_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._nudge.wait()
-        except TimeoutError:
-            return False
-        self._nudge.clear()
-        return True
+    async def _rest(self, seconds: float) -> bool:
+        """For so long; until something is saved here; no longer than ``busy`` once something was appended. Whether anything was."""
+        stirred = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds) as limit:
+                while not self._saved:
+                    await self._stirred.wait()
+                    self._stirred.clear()
+                    if not stirred:
+                        soon = asyncio.get_running_loop().time() + self._busy
+                        limit.reschedule(min(limit.when() or soon, soon))
+                    stirred = True
+        self._saved = False
+        return stirred
 
     async def _round(self) -> bool:
         """Hands out what has come since the last one; whether anything has."""

@@ -20,10 +20,11 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Progress:
-    """``checkpoint`` is durable. ``moved_at`` is the monotonic second in which it last moved; ``next_at`` the recordedAt of the oldest event that is
+    """``checkpoint`` is saved; effects are durable up to ``done``, which may be a batch ahead of it. ``moved_at`` is the monotonic second in which it last moved; ``next_at`` the recordedAt of the oldest event that is
     known to be not folded yet, 0 for none. ``parked`` streams; ``reason`` says why it halted."""
 
     checkpoint: int
+    done: int
     moved_at: float
     state: State = State.LIVE
     reason: str = ""
@@ -36,10 +37,13 @@ def _going(parked: int) -> State:
 
 
 class Board:
-    """Written by the runners of one process, by (family, shard)."""
+    """Written by the runners of one process, by (family, shard). ``saved`` is told of each checkpoint's family."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, saved: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._monotonic = monotonic
+        self._saved = saved
         self._progress: dict[tuple[str, int], Progress] = {}
         self._pulses: dict[int, Pulse] = {}
 
@@ -48,18 +52,23 @@ class Board:
         return self._progress
 
     def open(self, family: str, shard: int, checkpoint: int, parked: int) -> None:
-        self._progress[family, shard] = Progress(checkpoint, self._monotonic(), _going(parked), parked=parked)
+        self._progress[family, shard] = Progress(checkpoint, checkpoint, self._monotonic(), _going(parked), parked=parked)
+        self._pulse(shard).beat()
+
+    def done(self, family: str, shard: int, upto: int) -> None:
+        """Effects are durable up to there: what follows the family may go on. Its checkpoint is for those who come after a crash, who do it again."""
+        self._progress[family, shard].done = upto
         self._pulse(shard).beat()
 
     def advance(self, family: str, shard: int, checkpoint: int, parked: int) -> None:
-        """``checkpoint`` is durable."""
+        """``checkpoint`` is saved."""
         progress = self._progress[family, shard]
         progress.checkpoint = checkpoint
         progress.moved_at = self._monotonic()
         progress.state = _going(parked)
         progress.parked = parked
         progress.next_at = 0
-        self._pulse(shard).beat()
+        self._saved(family)
 
     def working(self, family: str, shard: int, recorded_at: int) -> None:
         self._progress[family, shard].next_at = recorded_at
@@ -77,8 +86,8 @@ class Board:
                 gauge.remove(family, str(at))
 
     async def passed(self, families: Sequence[str], shard: int, above: int) -> int:
-        """The lowest checkpoint of the families, waited for until it is above ``above``."""
-        while (lowest := min(self._progress[family, shard].checkpoint for family in families)) <= above:
+        """Up to where all of the families have come, waited for until it is above ``above``."""
+        while (lowest := min(self._progress[family, shard].done for family in families)) <= above:
             await self._pulse(shard).wait()
         return lowest
 

@@ -28,7 +28,7 @@ def _sequence(recorded: Recorded) -> int:
 
 
 class Consumer(Protocol):
-    """``name`` is its checkpoint's; it does not overtake the checkpoints of what it ``follows``."""
+    """``name`` is its checkpoint's; it does not overtake what it ``follows``."""
 
     @property
     def name(self) -> str: ...
@@ -97,6 +97,7 @@ class Runner:
         try:
             self._board.working(self._label, self._tail.shard, events[0].recorded_at)
             upto = await self._consumer.consume(events, self._parking)
+            self._board.done(self._label, self._tail.shard, upto)
             await self._save(upto)
             metrics.EVENTS.labels(family=self._label).inc(bisect_right(events, upto, key=_sequence))
         finally:

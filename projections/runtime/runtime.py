@@ -68,7 +68,7 @@ class RuntimeStatus:
 
 class Runtime:
     """``clock`` gives microseconds since the epoch (for lag and fairness alone), ``monotonic`` seconds (for leases). ``holder`` names this process
-    among workers, and must be its own."""
+    among workers, and must be its own. ``saved`` is told of each family whose checkpoint has moved here."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Runtime:
         tuning: Tuning = Tuning(),
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        saved: Callable[[str], None] = lambda _: None,
     ) -> None:
         names = [family.name for family in families]
         missing = {name for family in families for name in family.follows} - set(names)
@@ -99,7 +100,7 @@ class Runtime:
         self._tuning = tuning
         self._monotonic = monotonic
         self._clock = clock
-        self._board = Board(monotonic)
+        self._board = Board(monotonic, saved)
         self._slots = Slots(tuning.quick, tuning.slow)
         self._roster = Roster(documents, self.holder, tuning.ttl, clock, monotonic)
         self._share = Share(log.identity.shards, self.holder, tuning.ttl, monotonic())

@@ -182,6 +182,18 @@ class Clock:
         return self.now
 
 
+async def test_what_is_saved_here_is_handed_out_without_waiting_for_the_next_look(tmp_path: Path) -> None:
+    async with store(tmp_path) as documents:
+        router, inbox = Router(documents, SHARDS, busy=3600, idle=3600), Inbox({})
+        async with router.listening():
+            router.attach(inbox, ["author:a"])
+            for position in (1, 2):
+                await write(documents, added(position, "a"))
+                await reach(documents, position)
+                router.nudge()
+                assert items(await taken(inbox, 1)) == [f"a{position}"]
+
+
 async def test_who_listens_is_told_when_the_signals_stand_still(tmp_path: Path) -> None:
     async with store(tmp_path) as documents:
         clock = Clock()

@@ -130,7 +130,7 @@ def _go_on(context: RequestContext) -> None:
 
 def accepted(context: RequestContext, asked: Context, *results: Result) -> CommandReceipt:
     """The receipt of a command, and of those that followed from it."""
-    context.services.live.nudge()
+    context.services.live.expect()
     recorded = [event.recorded_at for result in results for event in result.outcome.events]
     positions = merged(*(result.outcome.positions for result in results))
     context.loaders[_RECORDED] = positions
