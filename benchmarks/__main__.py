@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.running import run
-from benchmarks import documents, growth, http, lag, log, memory, writers
+from benchmarks import documents, growth, http, lag, log, memory, queries, writers
 from benchmarks._result import Result
 from tests.servers import Addresses, running_servers
 
@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Group] = {
     "lag": lag.run,
     "http": http.run,
     "memory": memory.run,
+    "queries": queries.run,
 }
 """By the name that --only takes; fanout.* and projection.* are measured by ``documents``."""
 
