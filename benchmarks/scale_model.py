@@ -1,6 +1,6 @@
 """What a thousand, a million and a hundred million accounts come to: `python -m benchmarks.scale_model`.
 
-Costs are this code's, measured on one machine (docs/scale.md says how); how people behave is assumed, and stands here to be changed. The spread of followers is simulated, for a mean says
+Costs are this code's, measured on one machine or estimated (docs/scale.md says which and how); how people behave is assumed, and stands here to be changed. The spread of followers is simulated, for a mean says
 nothing about it.
 """
 
