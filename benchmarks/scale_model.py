@@ -56,7 +56,7 @@ class Costs:
     page: float = 6e-3
     page_mongo: float = 1.5e-3
     mutation: float = 5e-3
-    append_cassandra: float = 0.25e-3
+    append_cassandra: float = 0.28e-3
     tail: float = 50e-6
     event_bytes: float = 2 * 525
     kept_bytes: float = 2_300
