@@ -12,6 +12,7 @@ from api.auth.access import AccessTokens
 from api.auth.passwords import Passwords
 from api.errands import Errands
 from api.limits.budget import Budget
+from api.live.rankings import Rankings
 from api.live.room import Room
 from api.live.router import Router
 from api.secrets import Secrets, load_secrets
@@ -45,6 +46,7 @@ class Services:
     documents: Documents
     waiting: Waiting
     live: Router
+    rankings: Rankings
     errands: Errands
     namer: Namer
     signer: Signer
@@ -117,6 +119,7 @@ def compose(
         documents=documents,
         waiting=Waiting(documents),
         live=Router(documents, log.identity.shards),
+        rankings=Rankings(documents, now),
         errands=Errands(),
         namer=Namer(secrets.server_key),
         signer=Signer(secrets.token_keys, log.identity.log_id),

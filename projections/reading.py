@@ -3,7 +3,7 @@
 Homes have a module of their own (projections.homefeed), and so have lists of people (projections.people).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from projections.accounts import profile_by_handle
 from projections.documents.port import After, Documents
@@ -12,7 +12,7 @@ from projections.hashtag_feed import TaggedPost, tagged_posts
 from projections.paging import Page, Window, fill
 from projections.posts import PUBLIC, PostDoc, public_posts, replies_to
 from projections.rules import Feed, FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
-from projections.sight import hydrate
+from projections.sight import Sight, hydrate
 
 
 async def see_posts(documents: Documents, viewer: str | None, ids: Sequence[str]) -> Sequence[PostView | Tombstone]:
@@ -22,11 +22,15 @@ async def see_posts(documents: Documents, viewer: str | None, ids: Sequence[str]
 
 
 async def see_open_posts(documents: Documents, viewer: str | None, ids: Sequence[str], now: int) -> Sequence[PostView]:
-    """Those of some posts that may stand in lists of everybody's: public ones that answer nothing, as in the public feed. Two waves, five finds at most."""
-    sight = await hydrate(documents, viewer, posts=ids, now=now)
+    """Those of some posts that may stand in lists of everybody's (open_posts). Two waves, five finds at most."""
+    return open_posts(await hydrate(documents, viewer, posts=ids, now=now), ids)
+
+
+def open_posts(sight: Sight, ids: Iterable[str]) -> Sequence[PostView]:
+    """Those that may stand in lists of everybody's: public ones that answer nothing, as in the public feed."""
     shown = (show_item(sight, own_entry(sight.posts[id_]), Feed.OPEN) for id_ in ids if id_ in sight.posts)
-    items = (item for item in shown if item is not None and isinstance(item.post, PostView))
-    return [item.post for item in items if item.post.post.visibility == PUBLIC and item.post.post.reply_to is None]
+    views = (item.post for item in shown if item is not None)
+    return [view for view in views if view.post.visibility == PUBLIC and view.post.reply_to is None]
 
 
 async def see_people(

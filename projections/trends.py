@@ -8,6 +8,7 @@ Times are those of recording. Of hashtags only public posts count; which posts m
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -108,6 +109,11 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     authors: int
     history: tuple[Day, ...]
 
+    @property
+    def standing(self) -> tuple[int, int | None, int, int, int]:
+        """What of it changes by what people do; score and history change with time alone."""
+        return self.rank, self.previous_rank, self.uses, self.authors, self.started_at
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """``at``: a whole minute, in microseconds. ``reached`` is what REACHED said, by shard, before the uses were read."""
@@ -121,6 +127,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return _name(self.kind, self.window, self.at)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what is ranked where: the snapshot of a minute may be built again, of more uses."""
+        told = msgspec.msgpack.encode([(trend.subject, trend.standing) for trend in self.trends])
+        return blake2b(told, digest_size=8).hexdigest()
 
     def holds(self, reached: Mapping[str, int]) -> bool:
         """Whether no use up to ``at`` can have come since: each shard had passed it, or has had no use since then."""
@@ -185,19 +197,22 @@ FAMILY = Family(
 )
 
 
-async def trends_page(
+async def snapshot_of(
     documents: Documents, kind: TrendKind, window: TrendWindow, page: Window, now: int, at: int | None = None
-) -> Page[Trend]:
-    """A page of the ranking at ``at``, or of the newest. A cursor names its snapshot, so that a client pages inside one ranking while others come."""
+) -> Snapshot:
+    """The ranking at ``at``, or the newest, to be paged. A cursor names its snapshot, so that a client pages inside one ranking while others come."""
     minute = _minute_of(page.after) or newest_minute(now if at is None else min(at, now))
-    snapshot = await get_snapshot(documents, kind, window, minute)
+    return await get_snapshot(documents, kind, window, minute)
+
+
+def trends_page(snapshot: Snapshot, page: Window) -> Page[Trend]:
     trends: Sequence[Trend] = snapshot.trends
     if page.after is not None:
         rank = int(page.after.sort)
         trends = [trend for trend in trends if (trend.rank < rank if page.backward else trend.rank > rank)]
     if page.backward:
         trends = trends[::-1]
-    items = [Item(After(trend.rank, str(minute)), trend) for trend in trends[: page.first]]
+    items = [Item(After(trend.rank, str(snapshot.at)), trend) for trend in trends[: page.first]]
     return bounded(items, items[-1].cursor if items else page.after, len(trends) > page.first, page)
 
 

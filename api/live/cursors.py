@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from api.services import Services
 from api.signing import Purpose
-from domain.errors import Code, refuse
+from domain.errors import Code, Refusal, refuse
 from projections.signals import signal_floors
+from projections.trends import TrendKind, TrendWindow
 
 HOME = "homeFeed"
 NOTIFICATIONS = "notifications"
@@ -20,6 +21,10 @@ def hashtag(tag: str) -> str:
 
 def post(id_: str) -> str:
     return f"post {id_}"
+
+
+def trends(kind: TrendKind, window: TrendWindow) -> str:
+    return f"trends {kind} {window}"
 
 
 def subject(list_name: str, viewer: str | None) -> str:
@@ -53,9 +58,11 @@ async def require_kept(services: Services, positions: Mapping[int, int]) -> None
     """Refusal CURSOR_TOO_OLD where signals above these positions have been swept away."""
     floors = await signal_floors(services.documents, list(positions))
     if any(positions[shard] < floor for shard, floor in floors.items()):
-        raise refuse(
-            Code.CURSOR_TOO_OLD, "What came after this cursor is not kept any more: read the page anew.", "after"
-        )
+        raise too_old()
+
+
+def too_old() -> Refusal:
+    return refuse(Code.CURSOR_TOO_OLD, "What came after this cursor is not kept any more: read the page anew.", "after")
 
 
 def _ahead(positions: Mapping[int, int], current: Mapping[int, int]) -> bool:

@@ -7,10 +7,11 @@ from projections.sight import Sight, Wanted, read_together
 
 
 class Looks:
-    """One event wakes all its subscriptions in one turn of the event loop, and one wave of finds answers them all."""
+    """One event wakes all its subscriptions in one turn of the event loop, and one wave of finds answers them all. ``documents`` are those of what is live:
+    a stream lasts longer than a version."""
 
     def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+        self.documents = documents
         self._asked: list[tuple[Wanted, asyncio.Future[Sight]]] = []
         self._reading: set[asyncio.Task[None]] = set()
 
@@ -31,7 +32,7 @@ class Looks:
 
     async def _answer(self, asked: list[tuple[Wanted, asyncio.Future[Sight]]]) -> None:
         try:
-            sights = await read_together(self._documents, [wanted for wanted, _ in asked])
+            sights = await read_together(self.documents, [wanted for wanted, _ in asked])
         except Exception as error:  # noqa: BLE001 (each who asked gets it)
             for _, answer in asked:
                 if not answer.done():

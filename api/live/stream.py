@@ -2,7 +2,7 @@
 a signal is shown are its channel's."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ from domain.errors import Code, UnavailableError, refuse
 from projections.signals import Signal
 
 E = TypeVar("E")
+T = TypeVar("T")
 E_co = TypeVar("E_co", covariant=True)
 
 BATCH: Final = 50
@@ -58,6 +59,27 @@ async def open_stream(
     async with services.live.listening(), aclosing(stream.run(after)) as events:
         async for event in events:
             yield event
+
+
+def require_session(services: Services, viewer: Viewer | None) -> float | None:
+    """The seconds that the session has left, None for a guest; Refusal EXPIRED where there are none."""
+    if viewer is None:
+        return None
+    left = viewer.expires_at - services.now()
+    if left <= 0:
+        raise refuse(Code.EXPIRED, "The access token has expired: go on with a new one, from the last cursor.")
+    return left / 1_000_000
+
+
+async def in_session(services: Services, viewer: Viewer | None, wait: Callable[[], Awaitable[T]]) -> T:
+    """What is waited for, as long as the session lasts; ``wait`` may be broken off and begun again. Refusal EXPIRED at its end."""
+    while True:
+        left = require_session(services, viewer)
+        try:
+            async with asyncio.timeout(left):
+                return await wait()
+        except TimeoutError:
+            continue
 
 
 class _Stream(Generic[E]):
@@ -105,7 +127,7 @@ class _Stream(Generic[E]):
         ):
             async for some in gathered:
                 for event in await self._look(some):
-                    self._require_session()
+                    require_session(self._services, self._viewer)
                     yield event
         # What was swept away while it was being read is missing.
         await require_kept(self._services, start)
@@ -123,27 +145,12 @@ class _Stream(Generic[E]):
                 yield Lagged(self._cursor(self._vector), len(taken))
                 return
             for event in events:
-                self._require_session()
+                require_session(self._services, self._viewer)
                 yield event
 
     async def _take(self, inbox: Inbox) -> Sequence[Delivery] | Lag:
         """The next deliveries, waited for as long as the session lasts."""
-        while True:
-            left = self._require_session()
-            try:
-                async with asyncio.timeout(left):
-                    return await inbox.take(BATCH)
-            except TimeoutError:
-                continue
-
-    def _require_session(self) -> float | None:
-        """The seconds that the session has left, None for a guest; Refusal EXPIRED where there are none."""
-        if self._viewer is None:
-            return None
-        left = self._viewer.expires_at - self._services.now()
-        if left <= 0:
-            raise refuse(Code.EXPIRED, "The access token has expired: go on with a new one, from the last cursor.")
-        return left / 1_000_000
+        return await in_session(self._services, self._viewer, lambda: inbox.take(BATCH))
 
     async def _look(self, deliveries: Sequence[Delivery]) -> Sequence[E]:
         """The deliveries as this viewer may see them, now. The vector moves past them."""

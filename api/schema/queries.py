@@ -146,7 +146,7 @@ class Query:
         after: AfterCursor = None,
         last: Last = None,
         before: BeforeCursor = None,
-    ) -> Connection[trending.Trend]:
+    ) -> trending.TrendConnection:
         return await trending.trends_connection(info.context, kind, window, at, first, after, last, before)
 
     @resolved(

@@ -9,16 +9,21 @@ import strawberry
 from api.live import home, items, stream
 from api.live import notifications as notes
 from api.live import post as posts
+from api.live import trends as rankings
 from api.schema.consistency import Info
+from api.schema.enums import TrendKind, TrendWindow
 from api.schema.feeds import hashtag
 from api.schema.fields import subscription
 from api.schema.following import follow_command
 from api.schema.ids import Kind, bare_id
 from api.schema.notifications import NotificationGroup, notification_id, present
-from api.schema.queries import CommandId, Id, TagName
+from api.schema.queries import CommandId, Id, KindArgument, TagName, WindowArgument
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
-from api.schema.social import FeedItem, PostResult, item_id, present_item, present_post, viewer_of
+from api.schema.social import FeedItem, Post, PostResult, item_id, present_item, present_post, viewer_of
+from api.schema.trending import Trend, present_trend, trend_id
+from projections import trends
+from projections.rules import PostView
 
 LiveAfter = Annotated[
     str | None,
@@ -108,6 +113,32 @@ PostEvent = Annotated[
 ]
 
 
+@strawberry.type(description="Something has begun to trend.")
+class TrendAdded:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    trend: Trend = strawberry.field(description="The trend.")
+
+
+@strawberry.type(
+    description="A trend has another rank, previous rank, beginning, or number of uses or authors; score and history alone, which change with time, are not told. One that is not known yet is to be taken as added."
+)
+class TrendUpdated:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    trend: Trend = strawberry.field(description="The trend as it is now.")
+
+
+@strawberry.type(description="Something trends no more, or its post was deleted.")
+class TrendRemoved:
+    cursor: str = strawberry.field(description="Give it as `after` to go on behind this event.")
+    id: strawberry.ID = strawberry.field(description="The trend that went.")
+
+
+TrendEvent = Annotated[
+    TrendAdded | TrendUpdated | TrendRemoved | Lagged,
+    strawberry.union("TrendEvent", description="What happens in a ranking."),
+]
+
+
 @strawberry.type(description="What can be followed live.")
 class Subscription:
     @subscription(
@@ -156,6 +187,22 @@ class Subscription:
                 yield present_change(viewer_of(context), event)
 
     @subscription(
+        "What begins to trend, moves and trends no more, as the ranking is made anew each minute: first what goes, then the rest by rank. Each event comes at least once; trends have ids to tell."
+    )
+    async def trends(
+        self,
+        info: Info,
+        kind: KindArgument = TrendKind.TAG,
+        window: WindowArgument = TrendWindow.H24,
+        after: LiveAfter = None,
+    ) -> AsyncGenerator[TrendEvent, None]:
+        context = info.context
+        ranking = trends.TrendKind(kind.name), trends.TrendWindow(window.name)
+        async with aclosing(rankings.trends_stream(context.services, context.viewer, *ranking, after)) as events:
+            async for event in events:
+                yield present_move(viewer_of(context), kind, window, event)
+
+    @subscription(
         "How far a command has come: what is known now and each change, up to `PROJECTED`. It ends there, after 30 seconds in which nothing is known of the command, and after five minutes in which its events are not projected."
     )
     async def command_status(self, info: Info, command_id: CommandId) -> AsyncGenerator[CommandReceipt, None]:
@@ -197,3 +244,22 @@ def present_change(viewer: str | None, event: posts.PostEvent | stream.Lagged) -
             return ReplyAdded(cursor=cursor, post=present_post(viewer, reply))
         case stream.Lagged(cursor, count):
             return Lagged(cursor=cursor, count=count)
+
+
+def present_move(
+    viewer: str | None, kind: TrendKind, window: TrendWindow, event: rankings.TrendEvent | stream.Lagged
+) -> TrendEvent:
+    match event:
+        case rankings.Added(cursor, trend, view):
+            return TrendAdded(cursor=cursor, trend=present_trend(kind, window, trend, _open(viewer, view)))
+        case rankings.Updated(cursor, trend, view):
+            return TrendUpdated(cursor=cursor, trend=present_trend(kind, window, trend, _open(viewer, view)))
+        case rankings.Removed(cursor, subject):
+            return TrendRemoved(cursor=cursor, id=trend_id(kind, window, subject))
+        case stream.Lagged(cursor, count):
+            return Lagged(cursor=cursor, count=count)
+
+
+def _open(viewer: str | None, view: PostView | None) -> Post | None:
+    post = None if view is None else present_post(viewer, view)
+    return post if isinstance(post, Post) else None

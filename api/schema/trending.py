@@ -1,14 +1,15 @@
 """Trends, ranked within one snapshot a page after the other."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import msgspec
 import strawberry
 
 from api.context import RequestContext
+from api.live.trends import sign_trends
 from api.schema.consistency import SHOWN, TRENDS, consistent
 from api.schema.enums import TrendKind, TrendWindow
+from api.schema.ids import Kind, global_id
 from api.schema.pages import Connection, connection, list_name, window
 from api.schema.scalars import Timestamp
 from api.schema.social import Post, present_post, viewer_of
@@ -43,6 +44,13 @@ class Trend:
     history: list[TrendDay] = strawberry.field(description="The last seven days, the newest first.")
 
 
+@strawberry.type(description="A page of a ranking.")
+class TrendConnection(Connection[Trend]):
+    live_cursor: str = strawberry.field(
+        description="Give it as `after` to the subscription `trends`: it then brings what has changed since this ranking, without a gap."
+    )
+
+
 async def trends_connection(
     context: RequestContext,
     kind: TrendKind,
@@ -52,7 +60,7 @@ async def trends_connection(
     after: str | None,
     last: int | None,
     before: str | None,
-) -> Connection[Trend]:
+) -> TrendConnection:
     services = context.services
     now = services.now()
     if at is not None and at < now - trends.KEPT:
@@ -61,15 +69,26 @@ async def trends_connection(
     name = list_name(None, "trends", kind.name, span.name, "" if at is None else str(at))
     asked = window(services.signer, name, first=first, after=after, last=last, before=before)
     await consistent(context, TRENDS)
-    page = await trends.trends_page(
+    snapshot = await trends.snapshot_of(
         services.documents, trends.TrendKind(kind.name), trends.TrendWindow(span.name), asked, now, at
     )
+    page = trends.trends_page(snapshot, asked)
     posts: Mapping[str, Post] = {}
     if kind is TrendKind.POST:
         posts = await _open_posts(context, [item.node.subject for item in page.items])
         # Cursors stay where they are: a page may be short.
         page = msgspec.structs.replace(page, items=[item for item in page.items if item.node.subject in posts])
-    return connection(services.signer, name, page, partial(_present, kind, span, posts))
+
+    def present(trend: trends.Trend) -> Trend:
+        return present_trend(kind, span, trend, posts.get(trend.subject))
+
+    found = connection(services.signer, name, page, present)
+    return TrendConnection(
+        edges=found.edges,
+        nodes=found.nodes,
+        page_info=found.page_info,
+        live_cursor=sign_trends(services, viewer_of(context), snapshot),
+    )
 
 
 async def _open_posts(context: RequestContext, ids: Sequence[str]) -> Mapping[str, Post]:
@@ -81,13 +100,17 @@ async def _open_posts(context: RequestContext, ids: Sequence[str]) -> Mapping[st
     return {id_: post for id_, post in posts.items() if isinstance(post, Post)}
 
 
-def _present(kind: TrendKind, window: TrendWindow, posts: Mapping[str, Post], trend: trends.Trend) -> Trend:
-    post = posts.get(trend.subject)
-    subject = trend.subject if post is None else str(post.id)
+def trend_id(kind: TrendKind, window: TrendWindow, subject: str) -> strawberry.ID:
+    """``subject`` is the bare one."""
+    named = global_id(Kind.POST, subject) if kind is TrendKind.POST else subject
+    return strawberry.ID(f"t_{kind.name}_{window.name}_{named}")
+
+
+def present_trend(kind: TrendKind, window: TrendWindow, trend: trends.Trend, post: Post | None) -> Trend:
     return Trend(
-        id=strawberry.ID(f"t_{kind.name}_{window.name}_{subject}"),
+        id=trend_id(kind, window, trend.subject),
         kind=kind,
-        subject=subject,
+        subject=trend.subject if post is None else str(post.id),
         post=post,
         window=window,
         rank=trend.rank,

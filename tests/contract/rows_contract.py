@@ -7,7 +7,7 @@ from domain.events import Event, PostCreated
 from projections import families, receipts, signals, trends
 from projections.documents.port import Documents
 from projections.folding import Family
-from projections.paging import Window
+from projections.paging import Page, Window
 from projections.receipts import Recording, find_recording, sweep_receipts
 from projections.signals import (
     MAX_SIGNALS,
@@ -24,10 +24,12 @@ from projections.trends import (
     SETTLE,
     SNAPSHOTS,
     USES_KEPT,
+    Trend,
     TrendKind,
     TrendWindow,
     get_snapshot,
     newest_minute,
+    snapshot_of,
     sweep_snapshots,
     sweep_uses,
     trends_page,
@@ -194,22 +196,26 @@ async def test_a_client_pages_inside_one_snapshot(open_store: OpenStore) -> None
         for number in range(5):
             log += posts(f"tag{number}", 9 - number, NOON, first=1 + len(log))
         await fold(documents, trends.FAMILY, log)
+
+        async def page_of(window: Window, now: int, at: int | None = None) -> Page[Trend]:
+            return trends_page(await snapshot_of(documents, TrendKind.TAG, TrendWindow.H1, window, now, at), window)
+
         now = NOON + MINUTE + SETTLE
-        first = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2), now)
+        first = await page_of(Window(2), now)
         assert [item.node.subject for item in first.items] == ["tag0", "tag1"]
         await fold(documents, trends.FAMILY, posts("late", 30, now, first=100))
         now += 2 * MINUTE
-        second = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2, first.end), now)
+        second = await page_of(Window(2, first.end), now)
         assert [item.node.subject for item in second.items] == ["tag2", "tag3"]
         assert second.has_next
-        last = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(2, second.end), now)
+        last = await page_of(Window(2, second.end), now)
         assert [item.node.subject for item in last.items] == ["tag4"]
         assert not last.has_next
-        back = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1, last.start, backward=True), now)
+        back = await page_of(Window(1, last.start, backward=True), now)
         assert [item.node.subject for item in back.items] == ["tag3"]
-        newest = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1), now)
+        newest = await page_of(Window(1), now)
         assert [item.node.subject for item in newest.items] == ["late"]
-        then = await trends_page(documents, TrendKind.TAG, TrendWindow.H1, Window(1), now, at=NOON + MINUTE + SETTLE)
+        then = await page_of(Window(1), now, at=NOON + MINUTE + SETTLE)
         assert [item.node.subject for item in then.items] == ["tag0"]
 
 
