@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from pymongo import monitoring
@@ -25,6 +26,7 @@ from projections.homefeed import home_page
 from projections.paging import Window
 from projections.reading import author_page, hashtag_page, public_page, see_posts
 from projections.runtime.applying import steps
+from projections.runtime.backoff import persist
 from projections.runtime.batches import fold_batch
 from projections.searching import PostQuery, search_posts
 from projections.threads import Shape, read_thread
@@ -129,13 +131,14 @@ class World:
     async def fold(self, events: Sequence[Event]) -> None:
         """As workers would, but for what is deferred."""
         some = [self.recorded(event) for event in events]
-        writes: list[Awaitable[None]] = []
+        writes: list[Callable[[], Awaitable[None]]] = []
         for family in FAMILIES:
             batch = fold_batch(family, some, parked=lambda _: False, operations=10**9)
             assert not batch.letters
-            writes += [self.documents.apply(into, step) for into, docs in batch.docs.items() for step in steps(docs)]
-            writes += [self.documents.put(into, step) for into, rows in batch.rows.items() for step in steps(rows)]
-        await asyncio.gather(*writes)
+            assert not batch.rows
+            for into, docs in batch.docs.items():
+                writes += [partial(self.documents.apply, into, step) for step in steps(docs)]
+        await asyncio.gather(*(persist(write, "bench") for write in writes))
 
     async def people(self, count: int) -> list[str]:
         ids = [self.id() for _ in range(count)]
