@@ -16,7 +16,8 @@ from projections.keys import BOTTOM
 from projections.latches import pulled_authors
 from projections.paging import Item, Page, Window, bounded
 from projections.posts import get_posts
-from projections.rules import Feed, FeedItem, show_item, worth_reading
+from projections.repeats import Stretch
+from projections.rules import Feed, FeedItem, OfItem, Verdict, rules, worth_reading
 from projections.sight import Sight, Wanted, hydrate
 from projections.timelines import (
     DEFAULT_LIMITS,
@@ -55,21 +56,26 @@ async def home_page(
     timelines, pulled = await asyncio.gather(get_timelines(documents, [viewer]), pulled_authors(documents, viewer))
     timeline = timelines.get(viewer)
     if timeline is None or not timeline.ready:
-        return HomePage(await _merged(documents, viewer, window, now), FeedState.REBUILDING, tend=True)
+        return HomePage(await _merged(documents, viewer, window, now, limits), FeedState.REBUILDING, tend=True)
     tend = timeline.touched_at < now - limits.touch
     # The newest ``kept`` rows are never trimmed, and a timeline that was touched this week is not dropped within the hour.
-    settled = _overread(window.first) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
+    settled = _read(window, limits) < limits.kept and timeline.touched_at > now - limits.active + limits.touch
     page: Page[FeedItem] | None = None
     if _reaches(timeline, window):
-        page = await _pushed(documents, timeline, pulled, window, now, settled=settled)
+        page = await _pushed(documents, timeline, pulled, window, now, limits, settled=settled)
     if page is None:
-        page = await _merged(documents, viewer, window, now)
+        page = await _merged(documents, viewer, window, now, limits)
     return HomePage(page, FeedState.READY, tend)
 
 
 def _reaches(timeline: Timeline, window: Window) -> bool:
-    """Whether the timeline has something to say about the window, which may begin below its floor."""
-    return timeline.ready and (window.after is None or str(window.after.sort) > timeline.floor)
+    """Whether the timeline has something to say about the window, which may begin below its brink."""
+    return timeline.ready and (window.after is None or str(window.after.sort) > _lowest(timeline))
+
+
+def _lowest(timeline: Timeline) -> str:
+    """The lowest key that a timeline's page may have."""
+    return max(timeline.floor, timeline.brink)
 
 
 async def tend_home(
@@ -85,82 +91,119 @@ def _overread(first: int) -> int:
     return 2 * first + 10
 
 
-async def _merged(documents: Documents, viewer: str, window: Window, now: int) -> Page[FeedItem]:
+def _read(window: Window, limits: HomeLimits) -> int:
+    """Entries read for a page: the candidates, and what lies below the last of them."""
+    return _overread(window.first) + max(1, limits.ahead)
+
+
+async def _merged(documents: Documents, viewer: str, window: Window, now: int, limits: HomeLimits) -> Page[FeedItem]:
     """From the feeds of all authors: no timeline is needed."""
     authors = [viewer, *await following_ids(documents, viewer)]
-    limit = _overread(window.first)
-    found = await merged_entries(documents, authors, after=window.after, limit=limit + 1)
-    entries = found[:limit]
-    sight = await hydrate(documents, viewer, entries=entries, now=now)
+    found = await merged_entries(documents, authors, after=window.after, limit=_read(window, limits))
+    stretch = _stretch(found, _overread(window.first), limits)
+    entries = stretch.candidates
+    sight = await hydrate(documents, viewer, entries=[*entries, *stretch.doubtful()], now=now)
     reached = entries[-1].cursor if entries else window.after
-    return _page(sight, entries, reached, len(found) > limit, window)
+    return _page(sight, stretch, reached, len(found) > len(entries), window)
+
+
+def _stretch(entries: Sequence[FeedEntry], count: int, limits: HomeLimits) -> Stretch:
+    return Stretch(entries, count, apart=limits.apart, ahead=limits.ahead)
+
+
+async def entries_below(
+    documents: Documents, viewer: str, after: After | None, now: int, limits: HomeLimits = DEFAULT_LIMITS
+) -> Sequence[FeedEntry]:
+    """Those below ``after``, None: the newest, that could make a repost above them a repeat, newest first; three waves, five finds."""
+    authors = [viewer, *await following_ids(documents, viewer)]
+    found = await merged_entries(documents, authors, after=after, limit=limits.ahead)
+    sight = await hydrate(documents, viewer, entries=found, now=now)
+    shown = [entry for entry in found if rules(sight, OfItem(entry, Feed.HOME)) is Verdict.SHOWN]
+    return shown[: limits.apart]
 
 
 async def _pushed(
-    documents: Documents, timeline: Timeline, pulled: Sequence[str], window: Window, now: int, *, settled: bool
+    documents: Documents,
+    timeline: Timeline,
+    pulled: Sequence[str],
+    window: Window,
+    now: int,
+    limits: HomeLimits,
+    *,
+    settled: bool,
 ) -> Page[FeedItem] | None:
-    """Above the floor. None where the timeline went away under the reader, and the page must be merged after all.
+    """Above the brink. None where the timeline went away under the reader, and the page must be merged after all.
 
     ``settled``: nothing above the candidates of a first page can be deleted meanwhile. All other pages read the timeline once more after the rows,
     for a trim raises the floor before it deletes: what it deleted lies below the floor that is seen then.
     """
-    limit, floor = _overread(window.first), timeline.floor
+    limit, after = _read(window, limits), window.after
     rows, others = await asyncio.gather(
-        timeline_entries(documents, timeline.owner, after=window.after, limit=limit + 1),
-        merged_entries(documents, pulled, after=window.after, limit=limit + 1),
+        timeline_entries(documents, timeline.owner, after=after, limit=limit),
+        merged_entries(documents, pulled, after=after, limit=limit),
     )
-    united = [next(same) for _, same in groupby(merge(rows, others, key=_key, reverse=True), key=_key)]
-    above = [entry for entry in united if entry.key >= floor]
-    entries, exhausted = above[:limit], len(above) <= limit
-    once = window.after is None and settled and not exhausted
+    united = [next(same) for _, same in groupby(merge(rows, others, key=_key, reverse=True), key=_key)][:limit]
+    stretch, exhausted = _above(timeline, united, window, limits)
+    once = after is None and settled and not exhausted
     wanted = Wanted(timeline.owner, now)
-    for entry in entries:
+    doubtful = stretch.doubtful()
+    for entry in (*stretch.candidates, *doubtful):
         wanted.entry(entry)
     # The eighth find goes to the timeline or to the posts of a second helping, never to both.
-    for entry in entries[: window.first] if once else entries:
+    for entry in (*(stretch.candidates[: window.first] if once else stretch.candidates), *doubtful):
         wanted.post(entry.post)
     if once:
-        sight = await _helped(documents, await wanted.read(documents), entries, window.first)
+        sight = await _helped(documents, await wanted.read(documents), stretch, window.first)
     else:
         sight, again = await asyncio.gather(wanted.read(documents), get_timelines(documents, [timeline.owner]))
         standing = again.get(timeline.owner)
         if standing is None or standing.epoch != timeline.epoch or not _reaches(standing, window):
             return None
-        floor = standing.floor
-        exhausted = exhausted or entries[-1].key < floor
-        entries = [entry for entry in entries if entry.key >= floor]
+        timeline = standing
+        stretch, exhausted = _above(timeline, united, window, limits)
     if exhausted:
-        return _page(sight, entries, After(floor, ""), floor != BOTTOM, window)
-    return _page(sight, entries, entries[-1].cursor, True, window)
+        lowest = _lowest(timeline)
+        return _page(sight, stretch, After(lowest, ""), lowest != BOTTOM, window)
+    return _page(sight, stretch, stretch.candidates[-1].cursor, True, window)
 
 
-async def _helped(documents: Documents, sight: Sight, entries: Sequence[FeedEntry], first: int) -> Sight:
+def _above(
+    timeline: Timeline, entries: Sequence[FeedEntry], window: Window, limits: HomeLimits
+) -> tuple[Stretch, bool]:
+    """Of the entries what the timeline vouches for; and whether no candidates are left behind those of this page."""
+    above = [entry for entry in entries if entry.key >= timeline.floor]
+    candidates = sum(entry.key >= _lowest(timeline) for entry in above)
+    count = _overread(window.first)
+    return _stretch(above, min(candidates, count), limits), candidates <= count
+
+
+async def _helped(documents: Documents, sight: Sight, stretch: Stretch, first: int) -> Sight:
     """Reads the posts of the remaining candidates too, where rules left the page short."""
-    if sum(show_item(sight, entry, Feed.HOME) is not None for entry in entries[:first]) == first:
+    if all(stretch.item(sight, place) is not None for place in range(first)):
         return sight
-    wanted = [entry.post for entry in entries[first:] if worth_reading(sight, entry, Feed.HOME)]
+    wanted = [entry.post for entry in stretch.candidates[first:] if worth_reading(sight, entry, Feed.HOME)]
     return sight.joined(Sight(viewer=sight.viewer, posts=await get_posts(documents, wanted)))
 
 
-def _page(
-    sight: Sight, entries: Sequence[FeedEntry], reached: After | None, more: bool, window: Window
-) -> Page[FeedItem]:
-    """What rules let through; ``reached`` is where the candidates end, with or without ``more`` behind them."""
+def _page(sight: Sight, stretch: Stretch, reached: After | None, more: bool, window: Window) -> Page[FeedItem]:
+    """What is shown; ``reached`` is where the candidates end, with or without ``more`` behind them."""
     items: list[Item[FeedItem]] = []
-    for place, entry in enumerate(entries, 1):
-        item = show_item(sight, entry, Feed.HOME)
+    count = len(stretch.candidates)
+    for place, entry in enumerate(stretch.candidates):
+        item = stretch.item(sight, place)
         if item is not None:
             items.append(Item(entry.cursor, item))
         if len(items) == window.first:
-            more = more or any(_may_follow(sight, other) for other in entries[place:])
+            more = more or any(_may_follow(sight, stretch, other) for other in range(place + 1, count))
             return bounded(items, entry.cursor, more, window)
     return bounded(items, reached, more, window)
 
 
-def _may_follow(sight: Sight, entry: FeedEntry) -> bool:
+def _may_follow(sight: Sight, stretch: Stretch, place: int) -> bool:
     """Whether a candidate behind a full page could be on the next one; its post may not have been read."""
+    entry = stretch.candidates[place]
     if entry.post in sight.posts:
-        return show_item(sight, entry, Feed.HOME) is not None
+        return stretch.item(sight, place) is not None
     return worth_reading(sight, entry, Feed.HOME)
 
 

@@ -158,6 +158,6 @@ async def _copy(documents: Documents, timeline: Timeline, author: str, limits: H
     if len(entries) > limits.kept:
         # A prolific author does not fit above this floor: it rises first, and the promise holds.
         entries = entries[: limits.kept]
-        await raise_floor(documents, timeline, entries[-1].key)
+        await raise_floor(documents, timeline, [entry.key for entry in entries], limits)
     await put_entries(documents, timeline, entries)
     await trim(documents, timeline, limits)

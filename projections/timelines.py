@@ -35,7 +35,10 @@ SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class HomeLimits:
-    """Times are in microseconds. ``kept`` rows a timeline (Mastodon's 800), trimmed when there are ``slack`` more; ``filled`` by a build."""
+    """Times are in microseconds. ``kept`` rows a timeline (Mastodon's 800), trimmed when there are ``slack`` more; ``filled`` by a build.
+
+    ``apart`` and ``ahead`` keep a post from standing in a home twice in a row (projections.repeats); ``apart`` 0: it may. ``ahead`` < ``filled``.
+    """
 
     kept: int = 800
     slack: int = 200
@@ -46,17 +49,31 @@ class HomeLimits:
     takeover: int = 60 * SECOND
     step: int = 2_000
     trim_every: int = 128
+    apart: int = 40
+    ahead: int = 90
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.apart <= self.ahead < self.filled <= self.kept:
+            raise ValueError("A home needs apart <= ahead < filled <= kept.")
+
+    def brink(self, keys: Sequence[str]) -> str:
+        """That of a timeline which ends with ``keys``, newest first and more than ``ahead``; the last one is its floor."""
+        return keys[-1 - self.ahead]
 
 
 DEFAULT_LIMITS = HomeLimits()
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """``ready`` once its builder has put what stood above ``floor``; not ``live``: dropped, only its epoch counts."""
+    """``ready`` once its builder has put what stood above ``floor``; not ``live``: dropped, only its epoch counts.
+
+    ``brink``: from there up each row has ``HomeLimits.ahead`` others between itself and the floor, so that what lies below it can be looked at.
+    """
 
     owner: str
     epoch: int
     floor: str = BOTTOM
+    brink: str = BOTTOM
     live: bool = True
     ready: bool = False
     builder: str = ""
@@ -76,6 +93,9 @@ async def get_timelines(documents: Documents, owners: Sequence[str]) -> Mapping[
 
 async def _swap(documents: Documents, old: Timeline | None, new: Timeline) -> bool:
     expected = None if old is None else msgspec.to_builtins(old)
+    if expected is not None and old is not None and old.brink == BOTTOM:
+        # Timelines of before there were brinks lack it. It rises with the floor alone, which is compared.
+        del expected["brink"]
     return await documents.put_if(TIMELINES, new.owner, expected, msgspec.to_builtins(new))
 
 
@@ -84,8 +104,9 @@ async def _update(documents: Documents, timeline: Timeline, **changes: str | int
     current: Timeline | None = timeline
     while current is not None and current.live and current.epoch == timeline.epoch:
         wanted = dict(changes)
-        if "floor" in wanted:
-            wanted["floor"] = max(str(wanted["floor"]), current.floor)
+        for name, standing in (("floor", current.floor), ("brink", current.brink)):
+            if name in wanted:
+                wanted[name] = max(str(wanted[name]), standing)
         new = msgspec.structs.replace(current, **wanted)
         if new == current or await _swap(documents, current, new):
             return True
@@ -93,9 +114,9 @@ async def _update(documents: Documents, timeline: Timeline, **changes: str | int
     return False
 
 
-async def raise_floor(documents: Documents, timeline: Timeline, floor: str) -> bool:
-    """False where the timeline is gone or another's."""
-    return await _update(documents, timeline, floor=floor)
+async def raise_floor(documents: Documents, timeline: Timeline, keys: Sequence[str], limits: HomeLimits) -> bool:
+    """To the last of ``keys``, with which the timeline then ends (HomeLimits.brink). False where it is gone or another's."""
+    return await _update(documents, timeline, floor=keys[-1], brink=limits.brink(keys))
 
 
 async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> None:
@@ -107,9 +128,9 @@ async def trim(documents: Documents, timeline: Timeline, limits: HomeLimits) -> 
     if len(rows) < limits.kept:
         # It was dropped meanwhile.
         return
-    floor = str(rows[-1].sort)
-    if await raise_floor(documents, timeline, floor):
-        await _remove_rows(documents, timeline, floor, limits)
+    keys = [str(row.sort) for row in rows]
+    if await raise_floor(documents, timeline, keys, limits):
+        await _remove_rows(documents, timeline, keys[-1], limits)
 
 
 async def drop(documents: Documents, timeline: Timeline, limits: HomeLimits) -> None:
@@ -149,11 +170,13 @@ async def build(documents: Documents, owner: str, builder: str, now: int, limits
     current = (await get_timelines(documents, [owner])).get(owner)
     if current is not None and current.live and (current.ready or current.claimed_at > now - limits.takeover):
         return False
-    newest = await _newest(documents, owner, limits.filled + 1)
+    newest = [entry.key for entry in await _newest(documents, owner, limits.filled + 1)]
+    more = len(newest) > limits.filled
     claim = Timeline(
         owner=owner,
         epoch=1 if current is None else current.epoch + 1,
-        floor=newest[-2].key if len(newest) > limits.filled else BOTTOM,
+        floor=newest[-2] if more else BOTTOM,
+        brink=limits.brink(newest[:-1]) if more else BOTTOM,
         builder=builder,
         claimed_at=now,
         touched_at=now,
@@ -164,7 +187,7 @@ async def build(documents: Documents, owner: str, builder: str, now: int, limits
     entries = [entry for entry in found if entry.key >= claim.floor]
     if len(entries) > limits.kept:
         entries = entries[: limits.kept]
-        await raise_floor(documents, claim, entries[-1].key)
+        await raise_floor(documents, claim, [entry.key for entry in entries], limits)
     await put_entries(documents, claim, entries)
     return await _update(documents, claim, ready=True)
 

@@ -18,7 +18,7 @@ PATHS: Final[Mapping[str, str]] = {
     "pinned": "`User.pinnedPosts`",
     "posts": "`User.posts`",
     "home": "`homeFeed`",
-    "shared": "`homeFeed`, as another's repost",
+    "shared": "`homeFeed`, as another's repost, where it does not stand there by itself",
     "live": "`homeFeed`, live",
     "tag": "`hashtagFeed`, `publicFeed`",
     "told": "`viewer.notifications`, of their like",
@@ -87,7 +87,10 @@ SITUATIONS: Final = (
     Situation("nobody to each other", _all("shown", **_LOOKED_UP), _deeds("yes")),
     Situation("a guest", _all("shown", home="", shared="", live="", told="", kept="", known="hidden"), {}, keeps=False),
     Situation(
-        "the author", _all("shown", known="hidden", told="hidden"), _deeds("yes", follow="INVALID"), before=("self",)
+        "the author",
+        _all("shown", known="hidden", told="hidden", shared="hidden"),
+        _deeds("yes", follow="INVALID"),
+        before=("self",),
     ),
     Situation("the viewer follows the author", _all("shown"), _deeds("yes"), before=("follow",)),
     Situation(

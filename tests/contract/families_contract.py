@@ -74,7 +74,7 @@ async def check_homes(
     for viewer in PEOPLE:
         for first in sizes:
             items = await walk(partial(read_home, documents, viewer, world, limits), first)
-            assert [item.id for item in items] == oracle.home(viewer), f"home of {viewer} by {first}"
+            assert [item.id for item in items] == oracle.home(viewer, limits.apart), f"home of {viewer} by {first}"
 
 
 async def check_lists(documents: Documents, world: World, viewer: str | None, *, backward: bool) -> None:
@@ -302,7 +302,7 @@ async def test_exact_documents_do_not_depend_on_how_the_events_came(open_store: 
 @pytest.mark.parametrize("built", [False, True])
 @pytest.mark.parametrize("first", [1, 20])
 async def test_a_home_page_takes_four_waves_and_eight_finds(open_store: OpenStore, built: bool, first: int) -> None:
-    limits = HomeLimits(kept=60, slack=10, filled=40, push_threshold=2, step=2)
+    limits = HomeLimits(kept=60, slack=10, filled=40, push_threshold=2, step=2, apart=5, ahead=15)
     world, some = lived(1, 400), with_home(limits)
     async with open_store(collections_of(some)) as store:
         if built:

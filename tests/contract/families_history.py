@@ -200,8 +200,8 @@ class World:
     def delete(self, post: str) -> None:
         self._delete("", self.posts[post], 0)
 
-    def follow(self, person: str, other: str) -> None:
-        self._follow(person, other, 1)
+    def follow(self, person: str, other: str, *, reposts: bool = True) -> None:
+        self._follow(person, other, 1 if reposts else 4)
 
     def unfollow(self, person: str, other: str) -> None:
         self._unfollow(person, other, 0)

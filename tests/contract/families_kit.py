@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from domain.envelope import Recorded
@@ -25,9 +25,13 @@ T = TypeVar("T")
 OpenStore = Callable[[Sequence[Collection]], AbstractAsyncContextManager[Documents]]
 """Opens a store of its own with these collections."""
 
-SMALL = HomeLimits(kept=6, slack=2, filled=4, push_threshold=2, step=2, trim_every=1)
+SMALL = HomeLimits(kept=6, slack=2, filled=4, push_threshold=2, step=2, trim_every=1, apart=0, ahead=0)
 """Bounds so low that a few posts reach all of them."""
-LARGE_PUSH = HomeLimits(kept=6, slack=2, filled=4, push_threshold=100, step=2, trim_every=1)
+LARGE_PUSH = HomeLimits(kept=6, slack=2, filled=4, push_threshold=100, step=2, trim_every=1, apart=0, ahead=0)
+
+APART_PUSHING = HomeLimits(kept=24, slack=4, filled=20, push_threshold=100, step=2, trim_every=1, apart=3, ahead=16)
+"""As small as they can be where a post is not to stand in a home twice in a row."""
+APART_MERGING = replace(APART_PUSHING, push_threshold=2)
 
 
 def with_home(limits: HomeLimits) -> Sequence[Family]:

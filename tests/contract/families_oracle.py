@@ -35,7 +35,17 @@ class Oracle:
         for (actor, id_), at in self._world.reposts.items():
             yield at, f"{actor}-{id_}", actor, self._world.posts[id_]
 
-    def home(self, viewer: str) -> list[str]:
+    def home(self, viewer: str, apart: int = 0) -> list[str]:
+        """Without reposts of what stands among the next ``apart`` items."""
+        items = self._home(viewer)
+        return [
+            item
+            for place, (item, post) in enumerate(items)
+            if item == post or post not in [other for _, other in items[place + 1 : place + 1 + apart]]
+        ]
+
+    def _home(self, viewer: str) -> list[tuple[str, str]]:
+        """(item, post) of whatever may stand there."""
         follows = self._world.follows
         found = []
         for at, item, who, post in self._items():
@@ -51,8 +61,8 @@ class Oracle:
                 to = post.parent.author if post.parent and item == post.id else None
                 if to is not None and to not in (viewer, who) and not self._follows(viewer, to):
                     continue
-            found.append((at, item))
-        return [item for _, item in sorted(found, reverse=True)]
+            found.append((at, item, post.id))
+        return [(item, post) for _, item, post in sorted(found, reverse=True)]
 
     def media(self, viewer: str | None, author: str) -> list[str]:
         """Of what an author posted, what shows something."""

@@ -59,7 +59,7 @@ class Scene:
 
     async def check(self, who: str) -> None:
         for first in (1, 3, 50):
-            assert await self.read(who, first=first) == Oracle(self.world).home(who)
+            assert await self.read(who, first=first) == Oracle(self.world).home(who, self.limits.apart)
 
 
 Act = Callable[[Scene], Awaitable[None]]

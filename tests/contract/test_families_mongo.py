@@ -7,6 +7,7 @@ import pytest
 from tests.contract.families_contract import *  # noqa: F403 -- the contract's tests run where they are imported
 from tests.contract.families_kit import OpenStore
 from tests.contract.notifications_contract import *  # noqa: F403 -- see above
+from tests.contract.repeats_contract import *  # noqa: F403 -- see above
 from tests.contract.rows_contract import *  # noqa: F403 -- see above
 from tests.contract.search_contract import *  # noqa: F403 -- see above
 from tests.contract.threads_contract import *  # noqa: F403 -- see above

@@ -15,6 +15,7 @@ from tests.contract.families_history import Action, World
 from tests.contract.families_kit import SMALL, OpenStore, collections_of, with_home
 from tests.contract.home_races_contract import *  # noqa: F403 -- see above
 from tests.contract.notifications_contract import *  # noqa: F403 -- see above
+from tests.contract.repeats_contract import *  # noqa: F403 -- see above
 from tests.contract.rows_contract import *  # noqa: F403 -- see above
 from tests.contract.search_contract import *  # noqa: F403 -- see above
 from tests.contract.threads_contract import *  # noqa: F403 -- see above

@@ -68,7 +68,8 @@ def one(*cells: str) -> str:
 
 @dataclass
 class Stage:
-    """An author, a viewer, and a third person who has to do with both and gives the viewer ways to the author."""
+    """An author, a viewer, and a third person who has to do with both and gives the viewer ways to the author. ``elsewhere`` is a post of somebody whom
+    nobody follows."""
 
     served: Product
     clock: Clock
@@ -76,6 +77,7 @@ class Stage:
     author: Person
     viewer: Person
     third: Person
+    elsewhere: str
     guest: bool
     posts: dict[str, str] = field(default_factory=dict)
 
@@ -100,7 +102,9 @@ class Stage:
         self.posts["reply"] = await self.third.post("I see", replyTo=self.posts["post"])
         if self.situation.visibility in ("PUBLIC", "UNLISTED"):
             self.posts["quote"] = await self.third.post("Look", quote=self.posts["post"])
-            await self.third.done("repost", postId=self.posts["post"])
+            # What stands in the viewer's home by itself would not come there once more.
+            self.posts["aside"] = await self.write(replyTo=self.elsewhere)
+            await self.third.done("repost", postId=self.posts["aside"])
         if self.situation.keeps:
             await self.viewer.done("likePost", postId=self.posts["post"])
             await self.viewer.done("bookmarkPost", postId=self.posts["post"])
@@ -141,8 +145,9 @@ class Stage:
             await settled(self.served)
 
     async def delete(self) -> None:
-        for name in ("post", "answer"):
-            await self.author.done("deletePost", postId=self.posts[name])
+        for name in ("post", "answer", "aside"):
+            if name in self.posts:
+                await self.author.done("deletePost", postId=self.posts[name])
 
     async def look(self) -> dict[str, str]:
         """The cell of every path."""
@@ -188,11 +193,12 @@ class Stage:
     def own_paths(self, data: dict[str, Any]) -> dict[str, str]:
         viewer, post = data["viewer"], self.posts["post"]
         items = viewer["homeFeed"]["nodes"]
+        shared = [item["post"] for item in items if (item["reason"] or {}).get("__typename") == "RepostReason"]
         likes = [like for like in viewer["notifications"]["nodes"] if like["post"]["id"] == self.posts["own"]]
         return {
             "told": has([person for like in likes for person in like["sampleActors"]], self.author.id),
             "home": among([item["post"] for item in items if item["reason"] is None], post),
-            "shared": among([item["post"] for item in items if item["reason"] is not None], post),
+            "shared": among(shared, self.posts.get("aside", post)),
             "kept": one(*(among(posts_in(viewer[name]), post) for name in ("likes", "bookmarks"))),
         }
 
@@ -232,6 +238,7 @@ class Stage:
 class Theatre:
     served: Product
     clock: Clock
+    elsewhere: str
 
     def shard(self, handle: str) -> int:
         services = self.served.services
@@ -245,7 +252,9 @@ class Theatre:
         third = await self.served.register(next(n for n in names if self.shard(n) == self.shard(author.handle)))
         if "self" in situation.before:
             viewer = author
-        stage = Stage(self.served, self.clock, situation, author, viewer, third, guest=not situation.done)
+        stage = Stage(
+            self.served, self.clock, situation, author, viewer, third, self.elsewhere, guest=not situation.done
+        )
         await stage.prepare()
         return stage
 
@@ -253,7 +262,8 @@ class Theatre:
 async def theatre_in(folder: Path) -> AsyncIterator[Theatre]:
     clock = Clock()
     async with product(embedded_settings(folder), now=clock) as served:
-        yield Theatre(served, clock)
+        somebody = await served.register("somebody")
+        yield Theatre(served, clock, await somebody.post("Elsewhere"))
 
 
 @pytest.fixture(scope="module")

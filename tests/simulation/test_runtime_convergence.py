@@ -71,7 +71,7 @@ TTL = 3600.0
 
 POISON_EVERY = 29
 
-HOME_LIMITS = HomeLimits(kept=20, slack=4, filled=5, trim_every=1, step=7)
+HOME_LIMITS = HomeLimits(kept=20, slack=4, filled=5, trim_every=1, step=7, apart=1, ahead=4)
 
 
 def poisonous(recorded: Recorded) -> bool:
