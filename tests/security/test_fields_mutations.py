@@ -8,9 +8,9 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from domain.errors import OverloadedError, UnavailableError
-from tests.product_kit import PASSWORD, embedded_settings, product, settled
+from tests.product_kit import PASSWORD, Person, embedded_settings, product, settled
 from tests.refusal_codes import codes_of
-from tests.security.bad_input import FINE, TABLE, Bad, Person, World, world
+from tests.security.bad_input import FINE, TABLE, Bad, World, world
 
 __all__ = ["world"]
 
