@@ -9,6 +9,7 @@ from api.live.cursors import PUBLIC, hashtag, subject
 from api.live.replay import Topics
 from api.live.stream import Lagged, Shown, open_stream
 from api.services import Services
+from projections.feeds import FeedEntry
 from projections.reading import own_entry
 from projections.rules import Feed, FeedItem, PostView, Tombstone, show_item, show_post
 from projections.sight import Sight, Wanted
@@ -60,12 +61,15 @@ class Items:
     async def _sight(self, signals: Sequence[Signal]) -> Sight:
         """One wave; a second one where a signal names a post alone, whose author must be learned first."""
         wanted = Wanted(self._viewer, self._services.now())
+        for entry in self._besides(signals):
+            wanted.entry(entry)
+            wanted.post(entry.post)
         named: list[str] = []
         for signal in signals:
             if signal.entry is not None:
                 wanted.entry(signal.entry)
                 wanted.post(signal.entry.post)
-            elif signal.post is not None and not _deletion(signal):
+            elif signal.post is not None:
                 wanted.post(signal.post)
                 named.append(signal.post)
         looks = self._services.live.looks
@@ -75,6 +79,10 @@ class Items:
             if post in sight.posts:
                 authors.author_of(sight.posts[post])
         return sight.joined(await looks.read(authors)) if named else sight
+
+    def _besides(self, signals: Sequence[Signal]) -> Iterable[FeedEntry]:  # noqa: ARG002 (for who needs more)
+        """Entries that must be known too, so that the signals can be shown."""
+        return ()
 
     def _shown(self, sight: Sight, signal: Signal) -> Sequence[Shown[ItemEvent]]:
         if signal.post is None or signal.item is None:
@@ -90,8 +98,10 @@ class Items:
                 item = self._own_item(sight, signal.post)
                 return () if item is None else (_removed(signal.item, item.post, signal.at),)
             case SignalKind.ITEM_REMOVED:
-                gone = Tombstone(signal.post, deleted=True) if _deletion(signal) else show_post(sight, signal.post)
-                return (_removed(signal.item, gone, signal.at),)
+                gone = show_post(sight, signal.post)
+                # Nothing is told of what is not for the viewer, its end included.
+                there = isinstance(gone, PostView) or gone.deleted
+                return (_removed(signal.item, gone, signal.at),) if there else ()
         return ()
 
     def _own_item(self, sight: Sight, post: str) -> FeedItem | None:
@@ -103,28 +113,26 @@ def _removed(item: str, post: PostView | Tombstone, at: int) -> Shown[ItemEvent]
     return lambda cursor: Removed(cursor, item, post, at)
 
 
-def _deletion(signal: Signal) -> bool:
-    """Whether a post went, and not just a repost of it."""
-    return signal.kind is SignalKind.ITEM_REMOVED and signal.item == signal.post
+class _Public(Items):
+    def _own_item(self, sight: Sight, post: str) -> FeedItem | None:
+        item = super()._own_item(sight, post)
+        # That an edited post answers another, its event does not say.
+        return item if item is not None and item.post.post.reply_to is None else None
 
 
 def public_stream(
     services: Services, viewer: Viewer | None, after: str | None
 ) -> AsyncGenerator[ItemEvent | Lagged, None]:
     """Public posts that answer nothing. As open_stream."""
-    return _open(services, viewer, after, PUBLIC, PUBLIC_TOPIC)
+    account = viewer.account if viewer is not None else None
+    channel = _Public(services, account, subject(PUBLIC, account), Feed.OPEN, [PUBLIC_TOPIC])
+    return open_stream(services, viewer, channel, after)
 
 
 def hashtag_stream(
     services: Services, viewer: Viewer | None, tag: str, after: str | None
 ) -> AsyncGenerator[ItemEvent | Lagged, None]:
     """Public posts under a folded tag. As open_stream."""
-    return _open(services, viewer, after, hashtag(tag), tag_topic(tag))
-
-
-def _open(
-    services: Services, viewer: Viewer | None, after: str | None, list_name: str, topic: str
-) -> AsyncGenerator[ItemEvent | Lagged, None]:
     account = viewer.account if viewer is not None else None
-    channel = Items(services, account, subject(list_name, account), Feed.OPEN, [topic])
+    channel = Items(services, account, subject(hashtag(tag), account), Feed.OPEN, [tag_topic(tag)])
     return open_stream(services, viewer, channel, after)
