@@ -136,7 +136,7 @@ async def following_ids(documents: Documents, follower: str) -> Sequence[str]:
 
 
 class AuthorFilter(StrEnum):
-    """Which of what an author posted: ``POSTS`` without replies to others, ``MEDIA`` only what shows something."""
+    """Which of what an author posted: ``POSTS`` without replies, ``MEDIA`` only what shows something."""
 
     POSTS = "POSTS"
     POSTS_AND_REPLIES = "POSTS_AND_REPLIES"

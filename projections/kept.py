@@ -41,7 +41,7 @@ def _item(sight: Sight, relation: Relation) -> FeedItem | None:
         return None
     author, id_ = view.post.author, view.post.id
     entry = FeedEntry(author=author, item=id_, key=relation.key, post=id_, post_author=author)
-    return FeedItem(entry, view, None)
+    return FeedItem(entry, view)
 
 
 async def quotes_page(documents: Documents, viewer: str | None, post: str, window: Window) -> Page[PostView]:

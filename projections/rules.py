@@ -161,11 +161,14 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 
 class FeedItem(msgspec.Struct, frozen=True):
-    """An item with its post; ``reposted_by`` is the reason of a repost. ``sort_at`` is in microseconds."""
+    """An item with its post; ``reposted_by`` is the reason of a repost. ``answers``: that it is a reply is to be said, in homes and where one person's posts
+    are; ``reply_to`` is to whom, None where they are gone or behind a block. ``sort_at`` is in microseconds."""
 
     entry: FeedEntry
     post: PostView
-    reposted_by: PersonView | None
+    reposted_by: PersonView | None = None
+    answers: bool = False
+    reply_to: PersonView | None = None
 
     @property
     def id(self) -> str:
@@ -208,4 +211,6 @@ def show_item(sight: Sight, entry: FeedEntry, feed: Feed = Feed.PERSON) -> FeedI
     post = show_post(sight, entry.post)
     if isinstance(post, Tombstone):
         return None
-    return FeedItem(entry, post, show_person(sight, entry.author) if entry.repost else None)
+    by = show_person(sight, entry.author) if entry.repost else None
+    to = entry.reply_to_author if feed is not Feed.OPEN else None
+    return FeedItem(entry, post, by, to is not None, show_person(sight, to, listed=True) if to is not None else None)

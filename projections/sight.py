@@ -83,9 +83,6 @@ class Wanted:
 
     def person(self, account: str) -> None:
         self.people[account] = None
-        self._follow(account)
-
-    def _follow(self, account: str) -> None:
         if self.viewer is not None and account != self.viewer:
             self.pairs[self.viewer, account] = None
             self.pairs[account, self.viewer] = None
@@ -95,7 +92,7 @@ class Wanted:
         self.person(post.author)
         self.reaction(post.id)
         if post.reply_to_author is not None:
-            self._follow(post.reply_to_author)
+            self.person(post.reply_to_author)
         self._quoted(post.quote, post.quote_author)
 
     def entry(self, entry: FeedEntry) -> None:
@@ -106,7 +103,7 @@ class Wanted:
         if entry.repost:
             self.pairs[entry.author, entry.post] = None
         if entry.reply_to_author is not None:
-            self._follow(entry.reply_to_author)
+            self.person(entry.reply_to_author)
         self._quoted(entry.quote, entry.quote_author)
 
     def _quoted(self, post: str | None, author: str | None) -> None:

@@ -229,20 +229,33 @@ class RepostReason:
     at: Timestamp = strawberry.field(description="When.")
 
 
+@strawberry.type(
+    description="It is an answer. A home has those to the viewer, to people whom the viewer follows, and of authors to themselves; and all of the viewer's own."
+)
+class ReplyReason:
+    to: User | None = strawberry.field(
+        description="Whom it answers, the author too; null where they are gone or a block keeps them and the viewer apart. What it answers is `post.replyTo`."
+    )
+
+
 FeedReason = Annotated[
-    RepostReason,
+    RepostReason | ReplyReason,
     strawberry.union("FeedReason", description="Why an item is in a feed, besides its author's posting it."),
 ]
 
 
 @strawberry.type(
-    description="An item of a feed: a post, and why it is there. The same post may stand in a feed more than once, by several reasons."
+    description="An item of a feed: a post, and why it is there. What a person posted and reposted may have the same post twice; a home has no repost of what stands a little further down."
 )
 class FeedItem:
     id: strawberry.ID = strawberry.field(description="Of the item, not of the post: the same in every feed.")
     post: PostResult = strawberry.field(description="The post, or what stands in its place.")
-    reason: FeedReason | None = strawberry.field(description="Why it is here; null where its author posted it.")
-    sort_at: Timestamp = strawberry.field(description="What the feed is sorted by: when it was posted or reposted.")
+    reason: FeedReason | None = strawberry.field(
+        description="Why it is here, in homes and among a person's posts; null where its author posted it and it answers nothing. Of a repost the reason is the repost, whatever was reposted."
+    )
+    sort_at: Timestamp = strawberry.field(
+        description="What the feed is sorted by: when it was posted or reposted; when the viewer came to like or bookmark it."
+    )
 
 
 def viewer_of(context: RequestContext) -> str | None:
@@ -388,14 +401,20 @@ def _facet(text: str, facet: events.Facet) -> Facet:
 
 
 def present_item(viewer: str | None, item: rules.FeedItem) -> FeedItem:
-    by = item.reposted_by
-    at = Timestamp(item.sort_at)
     return FeedItem(
         id=item_id(item.id),
         post=present_post(viewer, item.post),
-        reason=None if by is None else RepostReason(by=present_user(viewer, by), at=at),
-        sort_at=at,
+        reason=_reason(viewer, item),
+        sort_at=Timestamp(item.sort_at),
     )
+
+
+def _reason(viewer: str | None, item: rules.FeedItem) -> RepostReason | ReplyReason | None:
+    if item.reposted_by is not None:
+        return RepostReason(by=present_user(viewer, item.reposted_by), at=Timestamp(item.sort_at))
+    if not item.answers:
+        return None
+    return ReplyReason(to=None if item.reply_to is None else present_user(viewer, item.reply_to))
 
 
 def item_id(item: str) -> strawberry.ID:

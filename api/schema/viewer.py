@@ -20,7 +20,7 @@ class Viewer:
         return await find_user(info.context, self.account)
 
     @resolved(
-        "Posts and reposts of those whom the viewer follows, and the viewer's own, newest first. Replies only among people whom the viewer follows."
+        "Posts and reposts of those whom the viewer follows, and the viewer's own, newest first. Replies only among people whom the viewer follows. No repost of what stands among the next 40 items below it: a post comes by who brought it first."
     )
     async def home_feed(self, info: Info, first: First = None, after: AfterCursor = None) -> feeds.HomeFeedConnection:
         return await feeds.home_feed(info.context, first, after, live=asks_for(info, "liveCursor"))

@@ -75,6 +75,17 @@ async def check_homes(
         for first in sizes:
             items = await walk(partial(read_home, documents, viewer, world, limits), first)
             assert [item.id for item in items] == oracle.home(viewer, limits.apart), f"home of {viewer} by {first}"
+            check_reasons(world, viewer, items)
+
+
+def check_reasons(world: World, viewer: str | None, items: Sequence[FeedItem]) -> None:
+    """Of a repost who made it, of an answer to whom."""
+    for item in items:
+        parent = world.posts[item.entry.post].parent
+        assert (item.reposted_by.id if item.reposted_by else None) == (item.entry.author if item.entry.repost else None)
+        assert item.answers is (parent is not None and not item.entry.repost)
+        hidden = not item.answers or parent is None or parent.author == FORGOTTEN or world.apart(viewer, parent.author)
+        assert (item.reply_to.id if item.reply_to else None) == (None if hidden or parent is None else parent.author)
 
 
 async def check_lists(documents: Documents, world: World, viewer: str | None, *, backward: bool) -> None:
@@ -85,6 +96,7 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
             chosen = AuthorFilter.POSTS_AND_REPLIES if replies else AuthorFilter.POSTS
             items = await through(partial(author_page, documents, viewer, person, chosen=chosen))
             assert [item.id for item in items] == oracle.author(viewer, person, replies=replies)
+            check_reasons(world, viewer, items)
         people = await through(partial(followers_page, documents, viewer, person))
         assert [view.id for view in people] == oracle.followers(viewer, person)
         people = await through(partial(following_page, documents, viewer, person))

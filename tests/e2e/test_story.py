@@ -16,7 +16,7 @@ LATER = 120_000_000
 
 ITEMS = """
   id sortAt
-  reason { ... on RepostReason { by { handle } } }
+  reason { ... on RepostReason { by { handle } } ... on ReplyReason { to { handle } } }
   post { __typename
     ... on Post { id text author { handle } counts { replies reposts likes } viewer { liked reposted canEdit } }
     ... on PostTombstone { id reason } }"""
@@ -103,7 +103,7 @@ async def they_talk(ann: Person, bob: Person) -> str:
     # Bob's own reply, and Ann's post, which his repost does not bring in once more.
     nodes = (await home(bob))["nodes"]
     assert [(node["post"]["text"], node["reason"]) for node in nodes] == [
-        ("Good morning!", None),
+        ("Good morning!", {"to": {"handle": "ann"}}),
         ("Good day #Tidings", None),
     ]
     assert nodes[1]["post"]["viewer"] == {"liked": True, "reposted": True, "canEdit": False}

@@ -162,7 +162,23 @@ def test_an_item_says_who_reposted_it() -> None:
     assert item.post.author.incoming.following
     plain = show_item(sight(), entry())
     assert plain is not None
-    assert plain.reposted_by is None
+    assert (plain.reposted_by, plain.reply_to) == (None, None)
+
+
+def test_an_item_says_whom_it_answers() -> None:
+    def answered(to: str, **edges: ViewerEdge) -> str | None:
+        item = show_item(sight("bob", **edges), entry(reply_to_author=to))
+        assert item is not None
+        assert item.answers
+        return item.reply_to.id if item.reply_to else None
+
+    assert answered("cyd") == "cyd"
+    assert answered("ada") == "ada"
+    assert answered("cyd", cyd_bob=ViewerEdge(blocking=True)) is None
+    assert answered("gone") is None
+    among_all = show_item(sight(), entry(reply_to_author="cyd"), Feed.OPEN)
+    assert among_all is not None
+    assert not among_all.answers
 
 
 BLOCKING = ViewerEdge(blocking=True)
