@@ -10,6 +10,7 @@ from rich.text import Text
 
 from api.cli.running import begin, console, run
 from api.demo.seeder import Report, Seeder
+from api.demo.showcase import Showcase, build_showcase
 from api.demo.world import DEMO_LOGINS, build_world
 from api.services import Services, open_services
 from api.settings import Settings
@@ -20,13 +21,15 @@ DEMO_PASSWORD: Final = "tidings-demo"  # noqa: S105 (of made-up people, and show
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """``seed`` chooses the world: the same one gives the same people and posts, and loading it again changes nothing."""
+    """``seed`` chooses the world: the same one gives the same people and posts, and loading it again changes nothing. ``showcase``: with some posts besides
+    those that are counted, which show what else a post can be."""
 
     accounts: int = 300
     posts: int = 600
     likes: int = 3_000
     reposts: int = 300
     seed: int = 1
+    showcase: bool = False
 
 
 DEFAULTS: Final = Sizes()
@@ -40,9 +43,15 @@ def seed(
     likes: Annotated[int, typer.Option(help="Likes.")] = DEFAULTS.likes,
     reposts: Annotated[int, typer.Option(help="Reposts.")] = DEFAULTS.reposts,
     seed: Annotated[int, typer.Option(help="Chooses the world.")] = DEFAULTS.seed,
+    showcase: Annotated[
+        bool,
+        typer.Option(
+            "--showcase", help="Besides all that: quotes, pictures, warnings, edits, a long thread, bookmarks and pins."
+        ),
+    ] = DEFAULTS.showcase,
 ) -> None:
     """Load a demo world. Safe to break off and to repeat: what is there already changes nothing."""
-    run(_seed(begin(), Sizes(accounts, posts, likes, reposts, seed)))
+    run(_seed(begin(), Sizes(accounts, posts, likes, reposts, seed, showcase)))
 
 
 async def _seed(settings: Settings, sizes: Sizes) -> None:
@@ -67,6 +76,7 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
     world = build_world(
         accounts=sizes.accounts, posts=sizes.posts, likes=sizes.likes, reposts=sizes.reposts, seed=sizes.seed
     )
+    showcase = build_showcase(world) if sizes.showcase else Showcase()
     context = Context(
         namer=services.namer, entropy=services.entropy, now=services.now(), command_id="", limits=services.limits
     )
@@ -79,7 +89,7 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("accounts", total=world.size)
+        task = bar.add_task("accounts", total=world.size + showcase.size)
         # The seeder counts each phase from one; the bar goes through all of them.
         seeder = Seeder(
             services.log,
@@ -88,6 +98,7 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
             seed=sizes.seed,
             password_hash=password_hash,
             progress=lambda phase, _: bar.update(task, description=phase, advance=1),
+            showcase=showcase,
         )
         return await seeder.run()
 

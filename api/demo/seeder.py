@@ -11,8 +11,19 @@ from typing import TypeVar
 
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from api.demo.showcase import Showcase, ShownPost
 from api.demo.world import DEMO_LOGINS, DemoAccount, DemoPost, World
-from domain.commands import Command, CreatePost, FollowUser, LikePost, RegisterAccount, Repost
+from domain.commands import (
+    BookmarkPost,
+    Command,
+    CreatePost,
+    EditPost,
+    FollowUser,
+    LikePost,
+    PinPost,
+    RegisterAccount,
+    Repost,
+)
 from domain.context import Context
 from domain.errors import OutcomeUnknownError, OverloadedError, UnavailableError
 from domain.handlers import Result, handle
@@ -24,6 +35,7 @@ _SPREAD = 36 * 3_600 * 1_000_000
 """Microseconds before now over which the world's posts are spread."""
 
 _REPOSTED_WITHIN = 6 * 3_600 * 1_000_000
+_SHOWN = 3_600 * 1_000_000
 
 Item = TypeVar("Item")
 Progress = Callable[[str, int], None]
@@ -39,24 +51,35 @@ class Report:
 
 
 class Seeder:
-    """``context`` is a template: its command id and actor are replaced for each command. ``password_hash`` is that of the demo logins."""
+    """``context`` is a template: its command id and actor are replaced for each command. ``password_hash`` is that of the demo logins. Without a ``showcase`` there is
+    the plain world alone."""
 
     def __init__(
-        self, log: EventLog, context: Context, world: World, *, seed: int, password_hash: str, progress: Progress
+        self,
+        log: EventLog,
+        context: Context,
+        world: World,
+        *,
+        seed: int,
+        password_hash: str,
+        progress: Progress,
+        showcase: Showcase | None = None,
     ) -> None:
         self._log = log
         self._context = context
         self._world = world
+        self._showcase = showcase or Showcase()
         self._seed = seed
         self._password_hash = password_hash
         self._progress = progress
         self._accounts: dict[int, str] = {}
         self._posts: dict[int, asyncio.Future[str]] = {}
+        self._shown: dict[int, asyncio.Future[str]] = {}
         self.report = Report()
 
     async def run(self) -> Report:
-        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts. Raises what the log cannot recover from."""
-        world = self._world
+        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts, at last what is shown besides. Raises what the log cannot recover from."""
+        world, showcase = self._world, self._showcase
         loop = asyncio.get_running_loop()
         self._posts = {post.number: loop.create_future() for post in world.posts}
         await self._phase("accounts", world.accounts, self._register)
@@ -64,6 +87,11 @@ class Seeder:
         await self._phase("posts", world.posts, self._write)
         await self._phase("likes", world.likes, self._like)
         await self._phase("reposts", world.reposts, self._repost)
+        self._shown = {post.number: loop.create_future() for post in showcase.posts}
+        await self._phase("showcase", showcase.posts, self._show)
+        await self._phase("edits", showcase.edits, self._edit)
+        await self._phase("bookmarks", showcase.bookmarks, self._bookmark)
+        await self._phase("pins", showcase.pins, self._pin)
         return self.report
 
     async def _phase(self, name: str, items: Iterable[Item], perform: Callable[[Item], Awaitable[Result]]) -> None:
@@ -136,3 +164,33 @@ class Seeder:
         # Some hours after the post, another number of them for each account.
         occurred_at = self._written_at(post) + (account * 7_919 + post) * 1_000_003 % _REPOSTED_WITHIN
         return await self._send(Repost(post=await self._posts[post]), self._accounts[account], occurred_at)
+
+    async def _show(self, post: ShownPost) -> Result:
+        command = CreatePost(
+            text=post.text,
+            reply_to=None if post.reply_to is None else await self._shown[post.reply_to],
+            quote=None if post.quote is None else await self._posts[post.quote],
+            language=post.language,
+            content_warning=post.content_warning,
+            media=post.media,
+            idempotency_key=f"demo-{self._seed}-shown-{post.number}",
+        )
+        result = await self._send(command, self._accounts[post.author], self._shown_at(post.number))
+        self._shown[post.number].set_result(result.id)
+        return result
+
+    def _shown_at(self, post: int) -> int:
+        """Evenly over the last hour, the newest of all."""
+        return self._context.now - _SHOWN + post * _SHOWN // len(self._showcase.posts)
+
+    async def _edit(self, post: ShownPost) -> Result:
+        command = EditPost(post=await self._shown[post.number], text=post.edited)
+        return await self._send(command, self._accounts[post.author])
+
+    async def _bookmark(self, pair: tuple[int, int]) -> Result:
+        account, post = pair
+        return await self._send(BookmarkPost(post=await self._posts[post]), self._accounts[account])
+
+    async def _pin(self, pair: tuple[int, int]) -> Result:
+        account, post = pair
+        return await self._send(PinPost(post=await self._shown[post]), self._accounts[account])
