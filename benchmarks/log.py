@@ -7,6 +7,7 @@ alternate, so that noise meets both, and the median round counts.
 import asyncio
 import itertools
 import os
+import random
 import secrets
 import statistics
 import time
@@ -49,7 +50,7 @@ async def run(addresses: Addresses, scale: bool) -> Mapping[str, Result]:
     host, _, port = addresses.cassandra.partition(":")
     await migrate_cassandra([host], keyspace, port=int(port), server_key_fingerprint="bench")
     floor = await asyncio.to_thread(Floor, addresses, keyspace)
-    existing = [f"said-{mint_id(number % 1024, os.urandom)}" for number in range(2_000)]
+    existing = _new_streams(2_000)
     try:
         async with opened(addresses, keyspace) as log:
             await append(log, existing, len(existing))
@@ -84,6 +85,13 @@ async def opened(
         yield log
     finally:
         await log.close()
+
+
+def _new_streams(count: int) -> Sequence[str]:
+    """In no order of their shards, as commands come: what is in flight is spread over all of them."""
+    streams = [f"said-{mint_id(number % 1024, os.urandom)}" for number in range(count)]
+    random.shuffle(streams)
+    return streams
 
 
 async def _known_to_be_indexed(log: CassandraLog) -> None:
@@ -137,7 +145,7 @@ async def _appends(log: CassandraLog, floor: Floor, existing: Sequence[str], eve
         return await append(log, existing, events)
 
     async def append_new() -> list[float]:
-        return await append(log, [f"said-{mint_id(n % 1024, os.urandom)}" for n in range(events)], events)
+        return await append(log, _new_streams(events), events)
 
     async def insert() -> list[float]:
         return await asyncio.to_thread(floor.insert, events, Kind.PLAIN)

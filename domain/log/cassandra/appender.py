@@ -26,6 +26,9 @@ from domain.log.sealing import KeyRing
 _WINDOW: Final = 4 * MAX_COMMAND_EVENTS
 """Commands that are looked at for one batch; those beyond would hardly fit."""
 
+_TURNS: Final = 10
+"""Of the loop, within which a caller who was answered can have asked again."""
+
 _REST_SECONDS: Final = 0.05
 
 _log = structlog.get_logger("tidings.log")
@@ -62,6 +65,7 @@ class Appender:
         self._work = asyncio.Event()
         self._flying: Batch[Ticket] | None = None
         self._padding: Entry | None = None
+        self._answered = 0
         self._appended = metrics.APPENDED.labels(str(shard.place.shard))
 
     def obstacle(self) -> TidingsError | None:
@@ -157,6 +161,7 @@ class Appender:
                 self._work.clear()
 
     async def _round(self) -> None:
+        await self._gather()
         await self._copier.room()
         await self._prepare_padding()
         # Nothing is waited for between here and the first send.
@@ -168,6 +173,15 @@ class Appender:
             await self._append(batch)
         elif batch.decisions:
             await self._confirm(batch)
+
+    async def _gather(self) -> None:
+        """Those who were answered last may ask again within a few turns, and come along: else they always miss the next batch, and every other
+        batch is small. No turn is waited where as many are here already."""
+        for _ in range(_TURNS):
+            if len(self._queue) >= self._answered:
+                break
+            await asyncio.sleep(0)
+        self._answered = 0
 
     async def _prepare_padding(self) -> None:
         """Where a segment's end is near, the version of the log's own stream is needed to fill it up."""
@@ -256,6 +270,7 @@ class Appender:
         finally:
             for decision in batch.decisions:
                 decision.waiting.settle(decision)
+        self._answered = len(batch.decisions)
         self._follower.fresh()
         self._copier.add(batch.rows)
 
