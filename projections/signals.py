@@ -129,6 +129,11 @@ def _put(recorded: Recorded, *signals: Signal) -> Iterable[Operation]:
         yield Put(SIGNALS, f"{recorded.shard}-{recorded.sequence}-{n}", fields)
 
 
+def _author_topics(visibility: str, author: str) -> tuple[str, ...]:
+    """A direct post stands in no home, and what becomes of it is told to nobody who follows its author."""
+    return (author_topic(author),) if visibility != DIRECT else ()
+
+
 def _tag_topics(visibility: str, tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(tag_topic(tag) for tag in tags) if visibility == PUBLIC else ()
 
@@ -180,7 +185,7 @@ def _restored(recorded: Recorded, event: PostRestored) -> Iterable[Operation]:
 
 def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
     topics = (
-        author_topic(event.author),
+        *_author_topics(event.visibility, event.author),
         *_tag_topics(event.visibility, event.tags),
         *((PUBLIC_TOPIC,) if event.visibility == PUBLIC else ()),
     )
@@ -196,7 +201,7 @@ def _edited(recorded: Recorded, event: PostEdited) -> Iterable[Operation]:
 
 def _deleted(recorded: Recorded, event: PostDeleted) -> Iterable[Operation]:
     topics = (
-        author_topic(event.author),
+        *_author_topics(event.visibility, event.author),
         *_tag_topics(event.visibility, event.tags),
         *_public_topics(event.visibility, event.reply_to),
     )

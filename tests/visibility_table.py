@@ -21,7 +21,12 @@ PATHS: Final[Mapping[str, str]] = {
     "shared": "`homeFeed`, as another's repost, where it does not stand there by itself",
     "live": "`homeFeed`, live",
     "tag": "`hashtagFeed`, `publicFeed`",
+    "streamed": "`hashtagFeed`, `publicFeed`, live",
+    "trending": "`trends {kind: POST}`, also live",
+    "followed": "`post`, live",
+    "answering": "a reply of theirs, in `post` of another's, live",
     "told": "`viewer.notifications`, of their like",
+    "notified": "`notifications` live, of their like",
     "kept": "`viewer.likes`, `viewer.bookmarks`",
     "profile": "`user`, `node`, `nodes`: the person",
     "found": "`search {type: POST}`",
@@ -66,8 +71,12 @@ class Situation:
     keeps: bool = True
 
 
+_AS: Final = {"streamed": "tag", "trending": "tag", "followed": "opened", "answering": "answer", "notified": "told"}
+"""Paths that show what another does, where nothing else is said."""
+
+
 def _all(value: str, **but: str) -> Mapping[str, str]:
-    return {path: but.get(path, value) for path in PATHS}
+    return {path: but.get(path, but.get(_AS.get(path, path), value)) for path in PATHS}
 
 
 def _deeds(value: str, **but: str) -> Mapping[str, str]:
@@ -77,7 +86,7 @@ def _deeds(value: str, **but: str) -> Mapping[str, str]:
 _LOOKED_UP = {"home": "hidden", "live": "hidden", "known": "hidden"}
 """Of strangers: what they write is there to be found, and in no home."""
 _BEHIND_A_BLOCK = _all("hidden", opened="blocked", above="blocked", quoted="blocked", profile="shown")
-_NOBODY = _all("hidden", live="")
+_NOBODY = _all("hidden")
 _NOT_TO_BE_SHARED = {"shared": "", "quoted": "", "tag": "hidden"}
 _FOR_OTHERS = _all(
     "hidden", profile="shown", listed="shown", told="shown", named="shown", lists="shown", quoted="", shared="", kept=""
@@ -147,6 +156,15 @@ SITUATIONS: Final = (
         keeps=False,
     ),
     Situation(
+        "direct, followed, to others, and deleted",
+        {**_FOR_OTHERS, "known": "shown", "pinned": ""},
+        _deeds("NOT_FOUND", mention="yes", follow="yes"),
+        "DIRECT",
+        before=("follow",),
+        after=("deleted",),
+        keeps=False,
+    ),
+    Situation(
         "the account is locked, and asked",
         _all("shown", **_LOOKED_UP),
         _deeds("yes", follow="asks"),
@@ -178,7 +196,7 @@ SITUATIONS: Final = (
     ),
     Situation(
         "the viewer blocks the author, and the post is deleted",
-        {**_BEHIND_A_BLOCK, "live": ""},
+        _BEHIND_A_BLOCK,
         _deeds("BLOCKED"),
         before=("follow",),
         after=("deleted", "block"),
@@ -208,7 +226,8 @@ SITUATIONS: Final = (
             opened="tombstone",
             above="tombstone",
             quoted="tombstone",
-            live="",
+            live="tombstone",
+            streamed="tombstone",
             profile="shown",
             listed="shown",
             told="shown",

@@ -92,7 +92,8 @@ async def test_the_public_feed_is_told_to_guests_too(served: Product) -> None:
     await settled(served)
     answer = await served.ask(PUBLIC_PAGE)
     async with served.stream(PUBLIC, {"after": answer["data"]["publicFeed"]["liveCursor"]}) as stream:
-        await bob.post("an answer", replyTo=first)
+        reply = await bob.post("an answer", replyTo=first)
+        await bob.done("editPost", postId=reply, text="another answer")
         await ann.post("for followers", visibility="FOLLOWERS")
         await ann.post("not listed", visibility="UNLISTED")
         await bob.done("repost", postId=first)

@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from api.live import cursors
+from api.live.cursors import sign_live
 from api.schema.scalars import format_time
+from api.services import system_now
 from domain.ids import shard_of
 from domain.names import handle_skeleton
 from projections.runtime.cascades import REACTORS
-from tests.product_kit import PASSWORD, Clock, Person, Product, embedded_settings, product, settled
+from tests.edge_kit import eventually
+from tests.product_kit import PASSWORD, Clock, Person, Product, embedded_settings, encode, product, settled
 from tests.visibility_table import DEEDS, PAGE, PATHS, SITUATIONS, Situation, with_table
 
 ANY = "__typename ... on Post { id } ... on PostTombstone { id reason } ... on PostBlocked { id }"
@@ -33,8 +38,20 @@ OPEN = f"""query O($words: String!, $post: ID!, $reply: ID!, $quote: ID!, $root:
 OWN = f"""query {{ viewer {{ homeFeed(first: 100) {{ nodes {{ id reason {{ __typename }} post {{ {ANY} }} }} }}
   likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }}
   notifications(types: [LIKE]) {{ nodes {{ sampleActors {{ id }} post {{ {ANY} }} }} }} }} }}"""
-CURSOR = "{ viewer { homeFeed { liveCursor } } }"
-LIVE = f"subscription L($after: String) {{ homeFeed(after: $after) {{ __typename ... on FeedItemAdded {{ item {{ post {{ {ANY} }} }} }} }} }}"
+FEED = f"__typename ... on FeedItemAdded {{ item {{ post {{ {ANY} }} }} }} ... on FeedItemUpdated {{ item {{ post {{ {ANY} }} }} }} ... on FeedItemRemoved {{ item {{ post {{ {ANY} }} }} }}"
+HOME_LIVE = f"subscription($after: String) {{ homeFeed(after: $after) {{ {FEED} }} }}"
+PUBLIC_LIVE = f"subscription($after: String) {{ publicFeed(after: $after) {{ {FEED} }} }}"
+TAG_LIVE = f"subscription($name: String!, $after: String) {{ hashtagFeed(name: $name, after: $after) {{ {FEED} }} }}"
+POST_LIVE = f"""subscription($id: ID!, $after: String) {{ post(id: $id, after: $after) {{
+  ... on PostUpdated {{ post {{ {ANY} }} }} ... on ReplyAdded {{ reply: post {{ {ANY} }} }} }} }}"""
+NOTES_LIVE = """subscription($after: String) { notifications(after: $after) {
+  ... on NotificationAdded { notification { type sampleActors { id } } } ... on NotificationUpdated { notification { type sampleActors { id } } } } }"""
+TRENDS = f"{{ trends(kind: POST, window: H1, first: 100) {{ liveCursor nodes {{ post {{ {ANY_FOUND} }} }} }} }}"
+TRENDS_LIVE = f"""subscription($after: String) {{ trends(kind: POST, window: H1, after: $after) {{
+  ... on TrendAdded {{ cursor trend {{ post {{ {ANY_FOUND} }} }} }} ... on TrendUpdated {{ cursor trend {{ post {{ {ANY_FOUND} }} }} }}
+  ... on TrendRemoved {{ cursor id }} }} }}"""
+CROWD = 5
+"""Who likes a post, so that it trends."""
 MINUTE = 60_000_000
 
 
@@ -78,8 +95,20 @@ class Stage:
     viewer: Person
     third: Person
     elsewhere: str
+    crowd: Sequence[Person]
     guest: bool
     posts: dict[str, str] = field(default_factory=dict)
+    since: Mapping[int, int] = field(default_factory=dict)
+    ranked: str = ""
+
+    @property
+    def account(self) -> str | None:
+        """Who looks, None for a guest."""
+        return None if self.guest else self.viewer.id.removeprefix("u_")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {} if self.guest else self.viewer.headers
 
     @property
     def tag(self) -> str:
@@ -87,15 +116,22 @@ class Stage:
 
     async def prepare(self) -> None:
         """All that happens before anybody looks."""
+        self.since = await self.served.services.live.checkpoints()
+        self.ranked = (await self.served.ask(TRENDS, headers=self.headers))["data"]["trends"]["liveCursor"]
         await self.third.done("followUser", userId=self.author.id)
         await self.author.done("followUser", userId=self.third.id)
         await self.viewer.done("followUser", userId=self.third.id)
+        if self.situation.visibility == "FOLLOWERS":
+            for person in self.crowd:
+                await person.done("followUser", userId=self.author.id)
         for step in self.situation.before:
             await self.step(step)
         self.posts["own"] = await self.viewer.post("Good morning")
         await self.author.done("likePost", postId=self.posts["own"])
         root = self.posts["root"] = await self.third.post("What is new?")
         self.posts["post"] = await self.write()
+        # An edit is told too, to whom it may be.
+        await self.author.done("editPost", postId=self.posts["post"], text=f"{self.text}, once more")
         self.posts["answer"] = await self.write(replyTo=root)
         if self.situation.seen["pinned"]:
             await self.author.done("pinPost", postId=self.posts["post"])
@@ -108,13 +144,20 @@ class Stage:
         if self.situation.keeps:
             await self.viewer.done("likePost", postId=self.posts["post"])
             await self.viewer.done("bookmarkPost", postId=self.posts["post"])
+        for person in self.crowd:
+            await person.done("likePost", postId=self.posts["post"])
         for step in self.situation.after:
             await self.step(step)
 
-    async def write(self, **given: Any) -> str:
+    @property
+    def text(self) -> str:
         named = [self.third.handle, *([self.viewer.handle] if self.situation.mentioned else [])]
-        text = f"Hello #{self.tag} {' '.join(f'@{name}' for name in named)}"
-        return await self.author.post(text, visibility=self.situation.visibility, **given)
+        if self.situation.visibility == "DIRECT":
+            named += [person.handle for person in self.crowd]
+        return f"Hello #{self.tag} {' '.join(f'@{name}' for name in named)}"
+
+    async def write(self, **given: Any) -> str:
+        return await self.author.post(self.text, visibility=self.situation.visibility, **given)
 
     async def step(self, name: str) -> None:
         author, viewer = self.author, self.viewer
@@ -155,14 +198,13 @@ class Stage:
         given = {name: self.posts.get(name, self.posts["post"]) for name in ("post", "reply", "quote", "root")}
         given |= {"author": self.author.id, "handle": self.author.handle, "third": self.third.id, "tag": self.tag}
         given |= {"words": f"from:{self.author.handle} hello"}
-        headers = {} if self.guest else self.viewer.headers
-        answer = await self.served.ask(OPEN, given | {"quoted": "quote" in self.posts}, headers)
+        answer = await self.served.ask(OPEN, given | {"quoted": "quote" in self.posts}, self.headers)
         assert "errors" not in answer, answer
         found = self.open_paths(answer["data"])
         if self.situation.seen["home"]:
             found |= self.own_paths(await self.viewer.ask(OWN))
-        if self.situation.seen["live"]:
-            found["live"] = await self.listen()
+            found |= await self.listen_to_own()
+        found |= await self.listen()
         return {path: cell for path, cell in found.items() if self.situation.seen[path]}
 
     def open_paths(self, data: dict[str, Any]) -> dict[str, str]:
@@ -202,18 +244,75 @@ class Stage:
             "kept": one(*(among(posts_in(viewer[name]), post) for name in ("likes", "bookmarks"))),
         }
 
-    async def listen(self) -> str:
-        """Whether another post of the same kind comes live, before one of their shard that comes for sure."""
-        cursor = (await self.viewer.ask(CURSOR))["viewer"]["homeFeed"]["liveCursor"]
-        post, last = await self.write(), await self.third.post("Good night")
-        seen: list[Mapping[str, Any]] = []
-        async with self.served.stream(LIVE, {"after": cursor}, self.viewer.access) as stream:
-            while not seen or seen[-1]["id"] != last:
+    async def listen_to_own(self) -> dict[str, str]:
+        home = await self.heard(HOME_LIVE, cursors.HOME, f"following:{self.account}")
+        told = await self.heard(NOTES_LIVE, cursors.NOTIFICATIONS, f"notify:{self.account}")
+        likes = [event["notification"] for event in told if event and event["notification"]["type"] == "LIKE"]
+        cells = {
+            "live": self.told_of("post", home),
+            "notified": has([person for like in likes for person in like["sampleActors"]], self.author.id),
+        }
+        if not {"deleted", "deactivated", "account deleted"} & {*self.situation.after}:
+            # Another of the same kind that is written now.
+            self.posts["another"] = await self.write()
+            await settled(self.served)
+            home = await self.heard(HOME_LIVE, cursors.HOME, f"following:{self.account}")
+            cells["live"] = one(cells["live"], self.told_of("another", home))
+        return cells
+
+    async def listen(self) -> dict[str, str]:
+        """What is told of all that has happened, now."""
+        post, root = (self.posts[name] for name in ("post", "root"))
+        public = await self.heard(PUBLIC_LIVE, cursors.PUBLIC, "public")
+        tagged = await self.heard(TAG_LIVE, cursors.hashtag(self.tag), f"tag:{self.tag}", name=self.tag)
+        own = await self.heard(POST_LIVE, cursors.post(post[2:]), f"post:{post[2:]}", id=post)
+        others = await self.heard(POST_LIVE, cursors.post(root[2:]), f"post:{root[2:]}", id=root)
+        return {
+            "streamed": one(self.told_of("post", public), self.told_of("post", tagged)),
+            "trending": one(*await self.trending()),
+            "followed": one(*{look(event["post"]) for event in own if "post" in event} or {"hidden"}),
+            "answering": among([event["reply"] for event in others if "reply" in event], self.posts["answer"]),
+        }
+
+    def told_of(self, name: str, events: Sequence[Mapping[str, Any]]) -> str:
+        """How one of the posts looks in all that is told of it in a feed."""
+        posts = [event["item"]["post"] for event in events]
+        return one(*{look(post) for post in posts if post["id"] == self.posts[name]} or {"hidden"})
+
+    async def trending(self) -> Sequence[str]:
+        """In the ranking, and in what is told to whoever has an earlier one."""
+        page = (await self.served.ask(TRENDS, headers=self.headers))["data"]["trends"]
+        told: list[Mapping[str, Any]] = []
+        async with self.served.stream(TRENDS_LIVE, {"after": self.ranked}, self.access) as stream:
+            while not told or told[-1]["cursor"] != page["liveCursor"]:
                 event = await stream.next()
                 assert event is not None
-                if event["homeFeed"]["__typename"] == "FeedItemAdded":
-                    seen.append(event["homeFeed"]["item"]["post"])
-        return among(seen, post)
+                told.append(event["trends"])
+        in_page = [node["post"] for node in page["nodes"]]
+        live = [event["trend"]["post"] for event in told if "trend" in event]
+        gone = [event["id"] for event in told if "id" in event]
+        assert self.situation.seen["opened"] == "tombstone" or not [id_ for id_ in gone if self.posts["post"] in id_]
+        return [among(posts, self.posts["post"]) for posts in (in_page, live)]
+
+    @property
+    def access(self) -> str | None:
+        return None if self.guest else self.viewer.access
+
+    async def heard(self, query: str, list_name: str, topic: str, **given: Any) -> Sequence[Mapping[str, Any]]:
+        """All that a list tells of what has happened since the beginning, as it is to be told now."""
+        services = self.served.services
+        topics = services.live._topics
+        await eventually(lambda: topic not in topics)
+        cursor = sign_live(services, cursors.subject(list_name, self.account), self.since)
+        async with self.served.stream(query, given | {"after": cursor}, self.access) as stream:
+            # It listens when it has told all that was before; a pong comes behind all that.
+            await eventually(lambda: topic in topics)
+            await stream.socket.send(encode({"type": "ping"}))
+            events: list[Mapping[str, Any]] = []
+            while (message := msgspec.json.decode(await stream.socket.recv()))["type"] != "pong":
+                assert "errors" not in message["payload"], message
+                events += message["payload"]["data"].values()
+            return events
 
     async def try_all(self) -> dict[str, str]:
         """The cell of every deed, the follow last."""
@@ -239,6 +338,7 @@ class Theatre:
     served: Product
     clock: Clock
     elsewhere: str
+    crowd: Sequence[Person]
 
     def shard(self, handle: str) -> int:
         services = self.served.services
@@ -253,17 +353,41 @@ class Theatre:
         if "self" in situation.before:
             viewer = author
         stage = Stage(
-            self.served, self.clock, situation, author, viewer, third, self.elsewhere, guest=not situation.done
+            self.served,
+            self.clock,
+            situation,
+            author,
+            viewer,
+            third,
+            self.elsewhere,
+            self.crowd,
+            guest=not situation.done,
         )
         await stage.prepare()
         return stage
 
 
+class Still(Clock):
+    """It stands until it is set, ahead of the log's, so that every use is of a minute that is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = system_now() + 2 * MINUTE
+
+    def __call__(self) -> int:
+        return self.began + self.ahead
+
+
 async def theatre_in(folder: Path) -> AsyncIterator[Theatre]:
-    clock = Clock()
+    clock = Still()
     async with product(embedded_settings(folder), now=clock) as served:
         somebody = await served.register("somebody")
-        yield Theatre(served, clock, await somebody.post("Elsewhere"))
+        crowd = [await served.register(f"crowd_{number}") for number in range(CROWD)]
+        elsewhere = await somebody.post("Elsewhere")
+        for person in crowd:
+            # There is always something to tell of what trends.
+            await person.done("likePost", postId=elsewhere)
+        yield Theatre(served, clock, elsewhere, crowd)
 
 
 @pytest.fixture(scope="module")
