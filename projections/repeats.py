@@ -22,20 +22,24 @@ class Stretch:
         self.entries = entries
         self.candidates = entries[:count]
         self._apart = apart
-        # Where the post of a repost stands last among the ``ahead`` entries below it, by the repost's own place.
-        self._last: dict[int, int] = {}
         standing: dict[str, list[int]] = {entry.post: [] for entry in self.candidates if apart and entry.repost}
         for place, entry in enumerate(entries):
             if entry.post in standing:
                 standing[entry.post].append(place)
+        # Where the post of a repost stands among the ``ahead`` entries below it, by the repost's own place.
+        self._below: dict[int, Sequence[int]] = {}
         for place, entry in enumerate(self.candidates):
             below = [other for other in standing.get(entry.post, ()) if place < other <= place + ahead]
             if entry.repost and below:
-                self._last[place] = below[-1]
+                self._below[place] = below
 
     def doubtful(self) -> Sequence[FeedEntry]:
         """Entries that must be known, with their posts, so that it can be told of the candidates whether they are repeats."""
-        places = {other for place, last in self._last.items() for other in range(place + 1, last + 1)}
+        places: set[int] = set()
+        for place, below in self._below.items():
+            # What lies so near is near enough, whatever of the entries between is shown.
+            far = below[-1] - place > self._apart
+            places.update(range(place + 1, below[-1] + 1) if far else below)
         return [self.entries[place] for place in sorted(places)]
 
     def item(self, sight: Sight, place: int) -> FeedItem | None:
@@ -44,12 +48,12 @@ class Stretch:
         return None if item is None or self._repeats(sight, place) else item
 
     def _repeats(self, sight: Sight, place: int) -> bool:
-        post, between = self.entries[place].post, 0
-        for entry in self.entries[place + 1 : self._last.get(place, place) + 1]:
-            if between == self._apart:
-                break
-            if rules(sight, OfItem(entry, Feed.HOME)) is Verdict.SHOWN:
-                if entry.post == post:
-                    return True
-                between += 1
-        return False
+        nearest = next((other for other in self._below.get(place, ()) if self._stands(sight, other)), None)
+        if nearest is None:
+            return False
+        if nearest - place <= self._apart:
+            return True
+        return sum(self._stands(sight, between) for between in range(place + 1, nearest)) < self._apart
+
+    def _stands(self, sight: Sight, place: int) -> bool:
+        return rules(sight, OfItem(self.entries[place], Feed.HOME)) is Verdict.SHOWN

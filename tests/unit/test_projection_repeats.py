@@ -94,8 +94,11 @@ def test_what_comes_in_above_changes_nothing_below(above: Sequence[Row], rows: S
     assert grown[len(grown) - len(below) :] == below
 
 
-def test_nothing_more_is_read_where_nothing_comes_twice() -> None:
-    entries = entries_of([(0, "cyd"), (1, "cyd"), (2, None), (3, "ada")])
-    assert not Stretch(entries, 2, apart=40, ahead=90).doubtful()
-    entries = entries_of([(0, "cyd"), (1, "cyd"), (0, None), (3, "ada")])
-    assert [one.item for one in Stretch(entries, 2, apart=40, ahead=90).doubtful()] == ["cyd-post1", "post0"]
+def test_no_more_is_read_than_decides() -> None:
+    def doubtful(*rows: Row) -> list[str]:
+        return [one.item for one in Stretch(entries_of(rows), 2, apart=2, ahead=4).doubtful()]
+
+    assert doubtful((0, "cyd"), (1, "cyd"), (2, None), (3, "ada")) == []
+    assert doubtful((0, "cyd"), (1, "cyd"), (0, None), (3, "ada")) == ["post0"]
+    assert doubtful((0, "cyd"), (1, "cyd"), (3, "ada"), (0, None)) == ["cyd-post1", "ada-post3", "post0"]
+    assert doubtful((0, "cyd"), *4 * [(1, None)], (0, None)) == []
