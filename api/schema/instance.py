@@ -48,6 +48,7 @@ class InstanceLimits:
     page: int = strawberry.field(description="Most nodes on a page.")
     ids: int = strawberry.field(description="Most ids given to `nodes`.")
     home_feed: int = strawberry.field(description="Items of a home that are kept ready; older ones are read slower.")
+    home_apart: int = strawberry.field(description="A home has no repost of what stands among so many items below it.")
     replay: int = strawberry.field(description="How long a live cursor stays good.")
     subscription_queue: int = strawberry.field(description="Live items that may wait for a slow client.")
     subscriptions: int = strawberry.field(description="Operations at a time on one WebSocket.")
@@ -111,6 +112,7 @@ def describe_instance(context: RequestContext) -> Instance:
         page=MAX_PAGE,
         ids=MAX_IDS,
         home_feed=DEFAULT_LIMITS.kept,
+        home_apart=DEFAULT_LIMITS.apart,
         replay=KEPT // 1_000_000,
         subscription_queue=CAPACITY,
         subscriptions=settings.max_subscriptions,
