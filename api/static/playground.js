@@ -126,7 +126,6 @@ async function findExample() {
     edited: posts.find((each) => each.editedAt)?.id ?? post?.id ?? asId("the id of an edited post"),
     own: mine?.posts.nodes[0]?.post.id ?? asId("the id that CreatePost gave"),
     person: post?.author.id ?? "u_the_id_of_a_person",
-    handle: post?.author.handle ?? "ada",
   };
 }
 
@@ -208,9 +207,20 @@ subscription LiveHomeFeed {
 }`,
   `# Any post, with what it answers and what answers it.
 query Thread {
-  thread(postId: "${example.thread}", depth: 4, branching: 5) {
+  thread(
+    postId: "${example.thread}"
+    depth: 4
+    branching: 5
+  ) {
     ancestors { ... on Post { id text } }
-    anchor { ... on Post { id text author { handle } counts { replies quotes } } }
+    anchor {
+      ... on Post {
+        id
+        text
+        author { handle }
+        counts { replies quotes }
+      }
+    }
     replies {
       depth
       moreReplies
@@ -218,40 +228,63 @@ query Thread {
     }
   }
 }`,
-  `# A post that shows another one.
+  `# A post that shows another one. Where there are
+# several operations, the button asks for one.
 mutation Quote {
-  createPost(input: { text: "Worth reading:", quote: "${example.post}" }) {
+  createPost(input: {
+    text: "Worth reading:"
+    quote: "${example.post}"
+  }) {
     post {
       id
       text
-      quote { ... on Post { id text author { handle } counts { quotes } } }
+      quote {
+        ... on Post {
+          id
+          text
+          author { handle }
+          counts { quotes }
+        }
+      }
     }
     userErrors { field code message }
   }
 }
 query Quotes {
   post(id: "${example.post}") {
-    ... on Post { text quotes(first: 5) { nodes { ... on Post { id text author { handle } } } } }
+    ... on Post {
+      text
+      quotes(first: 5) {
+        nodes { ... on Post { id text author { handle } } }
+      }
+    }
   }
 }`,
-  `# Pictures, films and sounds are shown by their address, and said in words.
+  `# Pictures, films and sounds are shown by their
+# address, and said in words.
 mutation CreatePostWithMedia {
   createPost(input: {
     text: "Last light. #sunset"
     contentWarning: "Bright colours"
     media: [{
-      url: "https://pictures.tidings.example/sunset.jpg"
+      url: "https://pictures.tidings.example/sun.jpg"
       mimeType: "image/jpeg"
       alt: "An orange sky over a black line of hills."
       width: 1600
       height: 900
     }]
   }) {
-    post { id text contentWarning media { url mimeType alt width height } }
+    post {
+      id
+      text
+      contentWarning
+      media { url mimeType alt width height }
+    }
     userErrors { field code message }
   }
 }`,
-  `# What you are told, in groups; then mark it as read.
+  `# What you are told, in groups; then mark it
+# as read.
 query Notifications {
   viewer {
     unreadCount
@@ -269,102 +302,174 @@ query Notifications {
   }
 }
 mutation MarkNotificationsRead {
-  markNotificationsRead(input: {}) { changed unreadCount userErrors { code message } }
+  markNotificationsRead(input: {}) {
+    changed
+    unreadCount
+    userErrors { code message }
+  }
 }`,
   `# Words, and from:, tag:, before:, after:, language:
 query Search {
   posts: search(query: "ladder", type: POST, first: 5) {
     nodes { ... on Post { id text author { handle } } }
   }
-  people: search(query: "${example.handle}", type: USER, first: 5) {
+  people: search(query: "be", type: USER, first: 5) {
     nodes { ... on User { id handle displayName } }
   }
-  tags: search(query: "#b", type: TAG, first: 5) { nodes { ... on Hashtag { name } } }
+  tags: search(query: "#b", type: TAG, first: 5) {
+    nodes { ... on Hashtag { name } }
+  }
 }
 query Typeahead {
-  typeahead(query: "be") { ... on User { handle displayName } ... on Hashtag { name } }
+  typeahead(query: "be") {
+    ... on User { handle displayName }
+    ... on Hashtag { name }
+  }
 }`,
   `# Keeps a post for you alone.
 mutation BookmarkPost {
-  bookmarkPost(input: { postId: "${example.post}" }) {
+  bookmarkPost(input: {
+    postId: "${example.post}"
+  }) {
     post { id viewer { bookmarked } }
     changed
     userErrors { field code message }
   }
 }
 query Bookmarks {
-  viewer { bookmarks(first: 10) { nodes { post { ... on Post { id text author { handle } } } } } }
+  viewer {
+    bookmarks(first: 10) {
+      nodes {
+        post { ... on Post { id text author { handle } } }
+      }
+    }
+  }
 }
 mutation UnbookmarkPost {
-  unbookmarkPost(input: { postId: "${example.post}" }) { changed userErrors { code message } }
+  unbookmarkPost(input: {
+    postId: "${example.post}"
+  }) {
+    changed
+    userErrors { code message }
+  }
 }`,
   `# What a post said before. Edit one of your own.
 query Revisions {
   post(id: "${example.edited}") {
-    ... on Post { text editedAt revisions { revision text at } }
+    ... on Post {
+      text
+      editedAt
+      revisions { revision text at }
+    }
   }
 }
 mutation EditPost {
-  editPost(input: { postId: "${example.own}", text: "Said better. #tidings" }) {
-    post { id text editedAt revisions { revision text } }
+  editPost(input: {
+    postId: "${example.own}"
+    text: "Said better. #tidings"
+  }) {
+    post { id text revisions { revision text } }
     userErrors { field code message }
   }
 }`,
-  `# Mute: out of your feeds. Block: neither sees the other.
+  `# Mute: out of your feeds. Block: neither of you
+# sees the other.
 mutation MuteUser {
-  muteUser(input: { userId: "${example.person}" }) {
+  muteUser(input: {
+    userId: "${example.person}"
+  }) {
     user { handle viewer { muting } }
     userErrors { field code message }
   }
 }
 mutation UnmuteUser {
-  unmuteUser(input: { userId: "${example.person}" }) { changed userErrors { code message } }
+  unmuteUser(input: {
+    userId: "${example.person}"
+  }) {
+    changed
+    userErrors { code message }
+  }
 }
 mutation BlockUser {
-  blockUser(input: { userId: "${example.person}" }) {
+  blockUser(input: {
+    userId: "${example.person}"
+  }) {
     user { handle viewer { blocking following } }
     userErrors { field code message }
   }
 }
 mutation UnblockUser {
-  unblockUser(input: { userId: "${example.person}" }) { changed userErrors { code message } }
+  unblockUser(input: {
+    userId: "${example.person}"
+  }) {
+    changed
+    userErrors { code message }
+  }
 }
 query MutedAndBlocked {
-  viewer { mutes { nodes { handle } } blocks { nodes { handle } } }
+  viewer {
+    mutes { nodes { handle } }
+    blocks { nodes { handle } }
+  }
 }`,
   `# Each runs until you stop it.
 subscription LiveNotifications {
   notifications {
     __typename
-    ... on NotificationAdded { cursor notification { id type count sampleActors { handle } } }
-    ... on NotificationUpdated { cursor notification { id type count sampleActors { handle } } }
+    ... on NotificationAdded {
+      cursor
+      notification { id type count sampleActors { handle } }
+    }
+    ... on NotificationUpdated {
+      cursor
+      notification { id type count sampleActors { handle } }
+    }
     ... on NotificationRemoved { cursor id }
   }
 }
 subscription LivePublicFeed {
   publicFeed {
     __typename
-    ... on FeedItemAdded { cursor item { post { ... on Post { id text author { handle } } } } }
+    ... on FeedItemAdded {
+      cursor
+      item {
+        post { ... on Post { id text author { handle } } }
+      }
+    }
   }
 }
 subscription LiveHashtag {
   hashtagFeed(name: "tidings") {
     __typename
-    ... on FeedItemAdded { cursor item { post { ... on Post { id text author { handle } } } } }
+    ... on FeedItemAdded {
+      cursor
+      item {
+        post { ... on Post { id text author { handle } } }
+      }
+    }
   }
 }
 subscription LivePost {
   post(id: "${example.post}") {
     __typename
-    ... on PostUpdated { cursor post { ... on Post { counts { likes replies reposts quotes } } } }
-    ... on ReplyAdded { cursor post { ... on Post { text author { handle } } } }
+    ... on PostUpdated {
+      cursor
+      post { ... on Post { counts { likes replies reposts } } }
+    }
+    ... on ReplyAdded {
+      cursor
+      post { ... on Post { text author { handle } } }
+    }
   }
 }
 subscription LiveTrends {
   trends(kind: TAG) {
     __typename
     ... on TrendAdded { cursor trend { rank subject score } }
-    ... on TrendUpdated { cursor trend { rank previousRank subject score } }
+    ... on TrendUpdated {
+      cursor
+      trend { rank previousRank subject score }
+    }
     ... on TrendRemoved { cursor id }
   }
 }`,

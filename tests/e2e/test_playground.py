@@ -55,7 +55,6 @@ async def found(ada: Person) -> dict[str, str]:
         "edited": next(post["id"] for post in posts if post["editedAt"]),
         "own": own,
         "person": other["author"]["id"],
-        "handle": other["author"]["handle"],
     }
 
 
