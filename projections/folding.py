@@ -6,8 +6,8 @@ State operations of a batch are made durable first; deferred ones run after that
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from domain.envelope import Recorded
 from domain.events import Event
@@ -40,13 +40,18 @@ class Put:
         return Row(self.id, sequence if self.position is None else self.position, self.fields)
 
 
+DEFERRED_WEIGHT: Final = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """Work that reads what the batch's state operations have made durable: ``run(documents, events)`` is given at once the events of a batch that ask for
-    it, in their order; in bounded steps, idempotent. ``exact``: it writes what a replay must give again, not only caches."""
+    it, in their order; in bounded steps, idempotent. ``exact``: it writes what a replay must give again, not only caches. ``weight``: of how many other
+    operations it counts as one, where they end a batch: it is bounded but may write many rows."""
 
     run: Callable[[Documents, Sequence[Recorded]], Awaitable[None]]
     exact: bool = False
+    weight: int = field(default=DEFERRED_WEIGHT, compare=False)
 
 
 Settle = Callable[[Documents | None, Documents, AbstractSet[int]], Awaitable[None]]

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from domain.envelope import Recorded
 from domain.errors import LogError
@@ -11,9 +10,6 @@ from projections.documents.port import Change, Collection, Doc, Row
 from projections.folding import Alter, Deferred, Family, Operation, Put
 from projections.runtime.deadletters import Letter, Stage
 from projections.runtime.faults import describe
-
-DEFERRED_WEIGHT: Final = 16
-"""A deferred operation is bounded but may write many rows: it counts as so many operations."""
 
 PutRows = Mapping[Collection, Sequence[Row]]
 AlteredDocs = Mapping[Collection, Sequence[Doc]]
@@ -71,7 +67,7 @@ class _Builder:
                 self.weight += 1
             case Deferred():
                 self.deferred.append((recorded, operation))
-                self.weight += DEFERRED_WEIGHT
+                self.weight += operation.weight
 
     def _put(self, collection: Collection, row: Row) -> None:
         # As the store would, were each put alone: the highest position, and the first where two are equal.

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.envelope import Metadata, Recorded
 from domain.errors import UnknownEventError
-from domain.events import PostLiked
+from domain.events import Followed, PostLiked
+from projections import home
 from projections.documents.port import Change, Collection, Documents, Fidelity, Shape
-from projections.folding import Alter, Deferred, Family, Operation, Put, on
-from projections.runtime.batches import DEFERRED_WEIGHT, Batch, fold_batch
+from projections.folding import DEFERRED_WEIGHT, Alter, Deferred, Family, Operation, Put, on
+from projections.runtime.applying import OPERATIONS
+from projections.runtime.batches import Batch, fold_batch
 from projections.runtime.deadletters import Stage
+from projections.runtime.runner import EVENTS
 
 STATE = Collection("f", "state", Shape.STATE, Fidelity.EXACT)
 ROWS = Collection("f", "rows", Shape.ROWS, Fidelity.EXACT)
@@ -92,6 +96,12 @@ def test_deferred_operations_keep_the_order_of_the_events() -> None:
 def test_a_batch_ends_with_the_event_that_fills_it() -> None:
     made = batch([recorded(n) for n in range(1, 10)], operations=2 * (DEFERRED_WEIGHT + 3))
     assert (made.events, [made.upto]) == (2, sequences(2))
+
+
+def test_a_whole_run_of_follows_is_one_batch_of_home() -> None:
+    follows = [replace(recorded(n), event=Followed(follower=f"f{n}", followee="x")) for n in range(1, EVENTS + 1)]
+    made = fold_batch(home.FAMILY, follows, parked=lambda _: False, operations=OPERATIONS)
+    assert made.events > 0.9 * EVENTS
 
 
 def test_an_event_that_does_not_fold_is_parked_with_what_follows_in_its_stream() -> None:
