@@ -7,7 +7,7 @@ other, and both make the same note: of an edit after the earliest part that some
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -53,6 +53,10 @@ PARTS: Final = Collection(
     "notifications", "parts", Shape.STATE, Fidelity.EXACT, (Index("by_post", ("post",), "person"),)
 )
 EDITS: Final = Collection("notifications", "edits", Shape.STATE, Fidelity.EXACT, (Index("by_post", ("post",), "at"),))
+ANNOUNCED: Final = Collection(
+    "notifications", "announced", Shape.ROWS, Fidelity.CACHE, (Index("by_shard", ("shard",), "position"),)
+)
+"""Who was told of what is told to many, by the event at which it was; for those who listen. Kept as long as signals are."""
 
 STEP: Final = 1_000
 """People or edits of one find, and rows of one write."""
@@ -78,6 +82,27 @@ class _Edit(msgspec.Struct, frozen=True):
             subject=self.post,
             part=str(self.revision),
         )
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """``at`` is when what is told was done, or when the recipient's part was recorded, if that was folded later."""
+
+    shard: int
+    position: int
+    at: int
+    type: NotificationType
+    actor: str
+    subject: str
+    part: str
+    recipients: tuple[str, ...]
+
+
+class _Told(NamedTuple):
+    """``position`` is that of what is told, ``event`` what was being folded when it was."""
+
+    position: int
+    event: Recorded
+    note: Note
 
 
 def notes_of_post(recorded: Recorded, event: PostCreated) -> Iterable[Note]:
@@ -223,19 +248,19 @@ def _read(_: Recorded, event: NotificationsRead) -> Iterable[Operation]:
 async def _settle(documents: Documents, events: Sequence[Recorded]) -> None:
     """What is told to many, and what joins two shards."""
     posts: list[tuple[Recorded, PostCreated]] = []
-    edits: list[_Edit] = []
-    parts: list[tuple[str, str, int]] = []
+    edits: list[tuple[Recorded, _Edit]] = []
+    parts: list[tuple[Recorded, str, str]] = []
     for recorded in events:
         match recorded.event:
             case PostCreated() as event:
-                parts += [(post, event.author, recorded.recorded_at) for post in _parts(event)]
+                parts += [(recorded, post, event.author) for post in _parts(event)]
                 if event.visibility != DIRECT and event.reply_to_author in (None, event.author):
                     posts.append((recorded, event))
             case PostReposted() as event:
-                parts += [(post, event.actor, recorded.recorded_at) for post in _parts(event)]
+                parts += [(recorded, post, event.actor) for post in _parts(event)]
             case PostEdited() as event:
                 edit = _Edit(event.post, event.author, event.revision, recorded.recorded_at, recorded.sequence)
-                edits.append(edit)
+                edits.append((recorded, edit))
     await _tell_subscribers(documents, posts)
     await _tell_of_edits(documents, edits)
     await _tell_latecomers(documents, parts)
@@ -269,7 +294,7 @@ async def _tell_all(
 
 def _of_posts(
     by_author: Mapping[str, Sequence[tuple[Recorded, PostCreated]]], subscribers: Sequence[Document]
-) -> Iterable[tuple[int, Note]]:
+) -> Iterable[_Told]:
     for subscriber in (msgspec.convert(fields, _Subscriber) for fields in subscribers):
         for recorded, event in by_author[subscriber.followee]:
             recipient = subscriber.follower
@@ -282,32 +307,32 @@ def _of_posts(
                     at=recorded.recorded_at,
                     subject=event.post,
                 )
-                yield recorded.sequence, note
+                yield _Told(recorded.sequence, recorded, note)
 
 
-async def _tell_of_edits(documents: Documents, edits: Sequence[_Edit]) -> None:
-    for edit in edits:
+async def _tell_of_edits(documents: Documents, edits: Sequence[tuple[Recorded, _Edit]]) -> None:
+    for recorded, edit in edits:
         after: After | None = None
         while True:
             found = await documents.page(PARTS, "by_post", [edit.post], after=after, limit=STEP)
-            people = ((str(row.fields["person"]), row.fields["since"]) for row in found)
+            people = ((recorded, str(row.fields["person"]), row.fields["since"]) for row in found)
             await _put(documents, _of_edit(edit, people))
             if len(found) < STEP:
                 break
             after = After(str(found[-1].sort), found[-1].id)
 
 
-def _of_edit(edit: _Edit, people: Iterable[tuple[str, object]]) -> Iterable[tuple[int, Note]]:
-    for person, since in people:
+def _of_edit(edit: _Edit, people: Iterable[tuple[Recorded, str, object]]) -> Iterable[_Told]:
+    for event, person, since in people:
         if isinstance(since, int) and since < edit.at and person != edit.author:
-            yield edit.position, edit.note(person)
+            yield _Told(edit.position, event, edit.note(person))
 
 
-async def _tell_latecomers(documents: Documents, parts: Sequence[tuple[str, str, int]]) -> None:
+async def _tell_latecomers(documents: Documents, parts: Sequence[tuple[Recorded, str, str]]) -> None:
     """Those whose part was folded later than an edit that came after it."""
-    people: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-    for post, person, since in parts:
-        people[post].append((person, since))
+    people: defaultdict[str, list[tuple[Recorded, str, int]]] = defaultdict(list)
+    for event, post, person in parts:
+        people[post].append((event, person, event.recorded_at))
     for posts in steps(list(people), PREFIXES):
         for edit in await _edits_of(documents, posts):
             await _put(documents, _of_edit(edit, people[edit.post]))
@@ -322,15 +347,53 @@ async def _edits_of(documents: Documents, posts: Sequence[str]) -> Sequence[_Edi
     return [*await _edits_of(documents, posts[:half]), *await _edits_of(documents, posts[half:])]
 
 
-async def _put(documents: Documents, notes: Iterable[tuple[int, Note]]) -> None:
-    for some in steps(list(notes), STEP):
-        await documents.put(NOTES, [Row(note.id, position, note.fields()) for position, note in some])
-        await documents.put(GROUPS, list({note.group: note.group_row() for _, note in some}.values()))
+async def _put(documents: Documents, told: Iterable[_Told]) -> None:
+    for some in steps(list(told), STEP):
+        await documents.put(NOTES, [Row(one.note.id, one.position, one.note.fields()) for one in some])
+        await documents.put(GROUPS, list({one.note.group: one.note.group_row() for one in some}.values()))
+        await documents.put(ANNOUNCED, [_announcement(alike) for alike in _alike(some)])
+
+
+def _alike(told: Iterable[_Told]) -> Iterable[Sequence[_Told]]:
+    """What is told of the same at the same event."""
+    groups: defaultdict[tuple[int, NotificationType, str, str], list[_Told]] = defaultdict(list)
+    for one in told:
+        groups[one.event.sequence, one.note.type, one.note.subject, one.note.part].append(one)
+    return groups.values()
+
+
+def _announcement(told: Sequence[_Told]) -> Row:
+    (_, event, note), *_ = told
+    fields = Announcement(
+        shard=event.shard,
+        position=event.sequence,
+        at=event.recorded_at,
+        type=note.type,
+        actor=note.actor,
+        subject=note.subject,
+        part=note.part,
+        recipients=tuple(one.note.recipient for one in told),
+    )
+    # Named by its first recipient too: where it is told again after a crash, more may have come, and none may be left out.
+    id_ = f"{event.shard}-{event.sequence}-{note.id}"
+    return Row(id_, event.sequence, msgspec.json.decode(msgspec.json.encode(fields)))
+
+
+async def announced(documents: Documents, shard: int, after: int, upto: int) -> Sequence[Announcement]:
+    """What was announced in one shard at positions in (after, upto], in order; one find mostly."""
+    found: list[Announcement] = []
+    place = After(after, "~")
+    while True:
+        rows = await documents.page(ANNOUNCED, "by_shard", [shard], after=place, limit=STEP)
+        found += [msgspec.convert(row.fields, Announcement) for row in rows]
+        if len(rows) < STEP or found[-1].position > upto:
+            return [one for one in found if one.position <= upto]
+        place = After(found[-1].position, rows[-1].id)
 
 
 FAMILY: Final = Family(
     "notifications",
-    (NOTES, GROUPS, MARKERS, SUBSCRIBERS, PARTS, EDITS),
+    (NOTES, GROUPS, MARKERS, SUBSCRIBERS, PARTS, EDITS, ANNOUNCED),
     dict(
         (
             on(PostCreated, _created),

@@ -1,13 +1,15 @@
 """Signals: what live subscriptions follow. A signal says that something changed and where, never what it looks like: rules and content are read at delivery.
 
 Topics: ``sessions:{account}`` (their sessions), ``author:{account}`` (their feed), ``tag:{tag}``, ``following:{follower}`` (whom they follow), ``post:{post}`` (a post with its counts), ``public`` (public
-posts that answer nothing), ``notify:{account}`` (what they are told at once: not posts of those whom they follow, nor edits, which are told to many).
+posts that answer nothing), ``notify:{account}`` (what they are told). What is told to many has no signals of its own: it is read from what the notifications
+announced beside it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 
@@ -38,7 +40,10 @@ from projections.hashtag_feed import PUBLIC
 from projections.home import DIRECT, post_entry, repost_entry
 from projections.notes import Note, NotificationType
 from projections.notifications import (
+    ANNOUNCED,
+    Announcement,
     RequestEnded,
+    announced,
     note_of_follow,
     note_of_like,
     note_of_repost,
@@ -78,7 +83,8 @@ class SignalKind(StrEnum):
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """``entry``: of ITEM_ADDED. ``item``: of the other item kinds; one that has LEFT a list is there still. ``account``: the followee of a follow.
-    ``reply``: of REPLY_ADDED, to ``post``. ``note``: of the last two, the type of what ``account`` did, about ``post`` or about the recipient.
+    ``reply``: of REPLY_ADDED, to ``post``. ``note``: of the last two, the type of what ``account`` did, about ``post`` or about the recipient; ``part``: of what
+    ``note`` is one of several.
     ``at`` is when the event was recorded, in microseconds."""
 
     shard: int = 0
@@ -93,6 +99,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     reply: str | None = None
     entry: FeedEntry | None = None
     note: NotificationType | None = None
+    part: str | None = None
 
 
 def author_topic(account: str) -> str:
@@ -313,16 +320,35 @@ FAMILY = Family(
 
 
 async def read_signals(documents: Documents, shard: int, after: int, limit: int) -> Sequence[Signal]:
-    """Signals of one shard with positions above ``after``, in order; one find. ``limit`` > MAX_SIGNALS.
+    """Signals of one shard with positions above ``after``, in order; two finds. ``limit`` > MAX_SIGNALS.
 
     An event's signals come together or not at all, so the last position is a place to go on from.
     """
     # Ids of one position all sort below "~".
     found = await documents.page(SIGNALS, "by_shard", [shard], after=After(after, "~"), limit=limit)
     signals = [msgspec.convert(row.fields, Signal) for row in found]
-    if len(signals) < limit:
+    if len(signals) == limit:
+        signals = [signal for signal in signals if signal.position < signals[-1].position]
+    if not signals:
         return signals
-    return [signal for signal in signals if signal.position < signals[-1].position]
+    # Whatever is announced has signals of its own too, so that nothing is announced beyond them.
+    told = [_announced(one) for one in await announced(documents, shard, after, signals[-1].position)]
+    return sorted([*signals, *told], key=lambda signal: signal.position) if told else signals
+
+
+def _announced(told: Announcement) -> Signal:
+    return Signal(
+        shard=told.shard,
+        position=told.position,
+        n=MAX_SIGNALS,
+        at=told.at,
+        kind=SignalKind.NOTIFIED,
+        topics=tuple(notify_topic(recipient) for recipient in told.recipients),
+        post=told.subject,
+        account=told.actor,
+        note=told.type,
+        part=told.part,
+    )
 
 
 async def signal_floors(documents: Documents, shards: Sequence[int]) -> Mapping[int, int]:
@@ -342,7 +368,10 @@ async def sweep_signals(documents: Documents, shard: int, now: int, kept: int = 
     if not expired:
         return 0
     floor = await _raise_floor(documents, shard, expired[-1])
-    return await documents.remove(SIGNALS, "by_shard", [shard], below=floor + 1, position=floor, limit=SWEEP_STEP)
+    swept = partial(
+        documents.remove, index="by_shard", prefix=[shard], below=floor + 1, position=floor, limit=SWEEP_STEP
+    )
+    return max(await swept(ANNOUNCED), await swept(SIGNALS))
 
 
 async def _raise_floor(documents: Documents, shard: int, floor: int) -> int:

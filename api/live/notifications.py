@@ -60,7 +60,7 @@ class _Notifications:
         """Five finds, however many signals."""
         concerned = [_groups(signal, self._viewer) for signal in signals]
         ids = list(dict.fromkeys(group for groups in concerned for group in groups))
-        documents = self._services.documents
+        documents = self._services.live.looks.documents
         found, who = await asyncio.gather(
             get_groups(documents, ids), reader(documents, self._viewer, self._services.now())
         )
@@ -84,6 +84,7 @@ def _groups(signal: Signal, viewer: str) -> Sequence[str]:
             actor=signal.account,
             at=signal.at - ago * BUCKET,
             subject=signal.post or "",
+            part=signal.part or "",
         ).group
         for ago in range(past + 1)
     ]

@@ -169,7 +169,7 @@ class Subscription:
                 yield present_event(viewer_of(context), event)
 
     @subscription(
-        "What the viewer is told, and what of it is taken back within 36 hours, in groups. Posts of people of whom the viewer asked to be told, and edits, come with the page alone; so does what goes as the post that it is about goes. Each event comes at least once."
+        "What the viewer is told, and what of it is taken back within 36 hours, in groups. What goes as the post that it is about goes, goes from the page alone. Each event comes at least once."
     )
     async def notifications(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[NotificationEvent, None]:
         viewer = info.context.require_viewer()

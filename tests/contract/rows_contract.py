@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from domain.envelope import Metadata, Recorded
-from domain.events import Event, PostCreated
-from projections import families, receipts, signals, trends
+from domain.events import Event, Followed, PostCreated, PostEdited, PostReposted
+from projections import families, notifications, receipts, signals, trends
 from projections.documents.port import Documents
 from projections.folding import Family
+from projections.notes import NotificationType
+from projections.notifications import ANNOUNCED
 from projections.paging import Page, Window
 from projections.receipts import Recording, find_recording, sweep_receipts
 from projections.signals import (
@@ -72,7 +74,7 @@ async def fold_family(documents: Documents, family: Family, log: Sequence[Record
 
 async def test_signals_are_read_by_position_and_an_events_stay_together(open_store: OpenStore) -> None:
     world = lived(5)
-    async with open_store(signals.FAMILY.collections) as documents:
+    async with open_store([*signals.FAMILY.collections, ANNOUNCED]) as documents:
         await fold_family(documents, signals.FAMILY, world.log)
         stored = await contents(documents, SIGNALS)
         read: list[Signal] = []
@@ -86,7 +88,7 @@ async def test_signals_are_read_by_position_and_an_events_stay_together(open_sto
 
 async def test_signals_are_swept_from_below_and_the_floor_says_so(open_store: OpenStore) -> None:
     world = lived(6)
-    async with open_store(signals.FAMILY.collections) as documents:
+    async with open_store([*signals.FAMILY.collections, ANNOUNCED]) as documents:
         await fold_family(documents, signals.FAMILY, world.log)
         before = await read_all(documents, 0, 1_000)
         middle = before[len(before) // 2]
@@ -105,7 +107,7 @@ async def test_signals_are_swept_from_below_and_the_floor_says_so(open_store: Op
 
 async def test_a_floor_never_falls(open_store: OpenStore) -> None:
     world = lived(6)
-    async with open_store(signals.FAMILY.collections) as store:
+    async with open_store([*signals.FAMILY.collections, ANNOUNCED]) as store:
         await fold_family(store, signals.FAMILY, world.log)
         for shard in range(SHARDS):
             signals_there = await read_all(store, shard, 1_000)
@@ -135,6 +137,47 @@ async def test_a_receipt_has_every_shard_of_its_command(open_store: OpenStore) -
         assert await sweep_receipts(documents, 0, NOON, kept=0) == 0
         assert await sweep_receipts(documents, 0, NOON + 1, kept=0) == 1
         assert await find_recording(documents, "command") == Recording({3: (1 << 44) + 9}, at=NOON)
+
+
+def edited(revision: int, at: int, position: int) -> Recorded:
+    event = PostEdited(post="p1", author="ann", visibility="PUBLIC", sort_at=NOON, revision=revision)
+    return recorded(event, at=at, position=position)
+
+
+async def test_what_is_told_to_many_is_read_among_the_signals(open_store: OpenStore) -> None:
+    own = [
+        recorded(Followed(follower="bob", followee="ann", notify=True), at=NOON, position=1),
+        recorded(PostCreated(post="p1", author="ann", root="p1"), at=NOON + 1, position=2),
+        edited(2, NOON + 3, 3),
+        edited(3, NOON + 5, 4),
+    ]
+    before = own[0].sequence - 1
+    early = recorded(PostReposted(actor="cas", post="p1", author="ann"), at=NOON + 2, position=1, shard=1)
+    late = recorded(PostReposted(actor="dan", post="p1", author="ann"), at=NOON + 4, position=1, shard=2)
+    async with open_store([*signals.FAMILY.collections, *notifications.FAMILY.collections]) as documents:
+        # One who takes part is folded before the edits, the other after them.
+        for events in ([early], own, [late]):
+            await fold(documents, notifications.FAMILY, events)
+            await fold(documents, signals.FAMILY, events)
+        # What is told again after a crash stands once.
+        await fold(documents, notifications.FAMILY, own[2:3])
+        read = [signal for shard in range(3) for signal in await read_all(documents, shard, MAX_SIGNALS + 1)]
+        told = [
+            (signal.shard, signal.position - before, signal.note, signal.part, signal.topics)
+            for signal in read
+            if signal.note in (NotificationType.POST, NotificationType.POST_EDITED)
+        ]
+        assert told == [
+            (0, 2, NotificationType.POST, "", ("notify:bob",)),
+            (0, 3, NotificationType.POST_EDITED, "2", ("notify:cas",)),
+            (0, 4, NotificationType.POST_EDITED, "3", ("notify:cas",)),
+            (2, 1, NotificationType.POST_EDITED, "3", ("notify:dan",)),
+        ]
+        positions = [signal.position for signal in read if signal.shard == 0]
+        assert positions == sorted(positions)
+        await sweep_signals(documents, 0, NOON + 4, kept=0)
+        left = [row["position"] for row in (await contents(documents, ANNOUNCED)).values() if row["shard"] == 0]
+        assert left == [own[3].sequence]
 
 
 def posts(tag: str, authors: int, at: int, *, first: int, shard: int = 0) -> Sequence[Recorded]:

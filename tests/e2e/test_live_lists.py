@@ -191,6 +191,31 @@ async def test_notifications_come_grow_shrink_and_go(served: Product) -> None:
     assert kinds == ["NotificationRemoved", "NotificationRemoved", *3 * ["NotificationAdded"]]
 
 
+async def test_posts_that_somebody_asked_to_be_told_of_and_edits_come_live(served: Product) -> None:
+    ann, bob, cas = await people(served, 3)
+    await bob.done("followUser", userId=ann.id, notify=True)
+    cursor = await cursor_of(bob, NOTES_PAGE)
+    async with served.stream(NOTES, {"after": cursor}, bob.access) as stream:
+        post = await ann.post("of which bob is told")
+        first = await event(stream)
+        assert (first["__typename"], first["notification"]["type"]) == ("NotificationAdded", "POST")
+        assert first["notification"]["sampleActors"] == [{"handle": ann.handle}]
+        await cas.done("likePost", postId=post)
+        await bob.done("repost", postId=post)
+        await ann.done("editPost", postId=post, text="otherwise")
+        second = await event(stream)
+        assert (second["__typename"], second["notification"]["type"]) == ("NotificationAdded", "POST_EDITED")
+        await bob.done("followUser", userId=ann.id, notify=False)
+        await ann.post("of which he is not")
+        await cas.post(f"@{bob.handle} hello")
+        assert (await event(stream))["notification"]["type"] == "MENTION"
+    again = await resumed(served, NOTES, {}, bob.access, cursor, 3)
+    assert [got["notification"]["type"] for got in again] == ["POST", "POST_EDITED", "MENTION"]
+    page = await bob.ask("{ viewer { notifications { nodes { id type } } } }")
+    shown = [node["id"] for node in page["viewer"]["notifications"]["nodes"]]
+    assert shown == [got["notification"]["id"] for got in reversed(again)]
+
+
 async def test_a_post_is_told_of_its_counts_and_the_answers_that_the_viewer_may_see(served: Product) -> None:
     ann, bob = await people(served, 2)
     post = await ann.post("a beginning")
@@ -277,4 +302,5 @@ async def test_live_lists_on_a_cluster(cassandra_address: str, mongodb_url: str)
         await test_the_public_feed_is_told_to_guests_too(served)
         await test_a_hashtag_is_told_of_what_comes_and_what_leaves_it(served)
         await test_notifications_come_grow_shrink_and_go(served)
+        await test_posts_that_somebody_asked_to_be_told_of_and_edits_come_live(served)
         await test_a_post_is_told_of_its_counts_and_the_answers_that_the_viewer_may_see(served)

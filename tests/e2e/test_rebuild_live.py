@@ -14,6 +14,7 @@ from tests.product_kit import Person, Product, embedded_settings, product
 pytestmark = pytest.mark.slow
 
 HOME = "{ viewer { homeFeed(first: 50) { nodes { post { ... on Post { text } } } } } }"
+NOTES = "subscription { notifications { __typename ... on NotificationAdded { notification { type } } } }"
 LIVE = "subscription { homeFeed { __typename ... on FeedItemAdded { item { post { ... on Post { text } } } } } }"
 
 
@@ -42,7 +43,7 @@ async def test_nobody_notices_a_rebuild(tmp_path: Path) -> None:
         async with served.services.editions.watched():
             ada, ben = await served.register("ada"), await served.register("ben")
             await ben.done("followUser", userId=ada.id)
-            async with served.stream(LIVE, {}, ben.access) as stream:
+            async with served.stream(LIVE, {}, ben.access) as stream, served.stream(NOTES, {}, ben.access) as notes:
                 work: asyncio.Task[list[Outcome]] | None = None
                 heard: list[str] = []
                 number = 0
@@ -59,3 +60,7 @@ async def test_nobody_notices_a_rebuild(tmp_path: Path) -> None:
                 assert heard == [f"number {n}" for n in range(number)]
                 assert [one.family for one in work.result() if not one.switched] == []
                 assert {served.services.editions.current.documents.version(family.name) for family in ALL} == {2}
+                await ada.post("for @ben, of whom nobody reads what there was before")
+                told = await notes.next()
+                assert told is not None
+                assert told["notifications"]["notification"]["type"] == "MENTION"

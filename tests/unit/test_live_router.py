@@ -14,6 +14,7 @@ from api.live.router import PAGE, Router
 from projections import signals
 from projections.documents.port import Document, Documents, Row
 from projections.documents.sqlite import open_sqlite_documents
+from projections.notifications import ANNOUNCED
 from projections.runtime import halts
 from projections.signals import SIGNALS, Signal, SignalKind
 from tests.edge_kit import eventually
@@ -24,7 +25,7 @@ SHARDS = 2
 @asynccontextmanager
 async def store(folder: Path) -> AsyncIterator[Documents]:
     documents = await open_sqlite_documents(folder / "documents.db")
-    await documents.prepare([*signals.FAMILY.collections, halts.HALTS])
+    await documents.prepare([*signals.FAMILY.collections, ANNOUNCED, halts.HALTS])
     try:
         yield documents
     finally:
