@@ -14,7 +14,8 @@ from projections.runtime.editions import Edition
 class RequestContext:
     """``services`` are those at ``edition``. ``seen``: the positions that the client's consistency token asks for, {shard: sequence}; a mutation's receipt merges them with its own.
 
-    ``network`` stands for a guest in limits. ``extensions`` goes out with the response, under ``extensions``. ``cost`` is the operation's, in points.
+    ``network`` stands for a guest in limits. ``last_event_id``: the cursor behind which a client goes on that comes back to a stream of server-sent events.
+    ``extensions`` goes out with the response, under ``extensions``. ``cost`` is the operation's, in points.
     """
 
     services: Services
@@ -25,6 +26,7 @@ class RequestContext:
     network: str
     traceparent: str | None = None
     user_agent: str = ""
+    last_event_id: str | None = None
     cost: int = 0
     nodes: int = 0
     extensions: dict[str, object] = field(default_factory=dict)

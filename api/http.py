@@ -160,6 +160,7 @@ class GraphQLOverHttp:
             network=network(request.client.host if request.client else None),
             request_id=request.scope["state"]["request_id"],
             token=headers.get("x-consistency-token"),
+            last_event_id=headers.get("last-event-id"),
             traceparent=current_traceparent(),
             user_agent=headers.get("user-agent", ""),
         )

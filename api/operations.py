@@ -46,7 +46,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks and from where. ``token``: the consistency token that came with the request or the socket."""
+    """Who asks and from where. ``token``: the consistency token that came with the request or the socket. ``last_event_id``: of who comes back to a stream."""
 
     viewer: Viewer | None
     network: str
@@ -54,6 +54,7 @@ class Caller:
     token: str | None = None
     traceparent: str | None = None
     user_agent: str = ""
+    last_event_id: str | None = None
 
     @property
     def payer(self) -> str:
@@ -114,6 +115,7 @@ class Engine:
             network=caller.network,
             traceparent=caller.traceparent,
             user_agent=caller.user_agent,
+            last_event_id=caller.last_event_id,
         )
         self._charge(context, plan, params.variables)
         return Operation(prepared.document, params.operation_name, node.operation, params.variables, context)

@@ -1,6 +1,7 @@
 """Server-sent events as graphql-sse has them ("distinct connections"): `next` with a result, then `complete`."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -26,7 +27,17 @@ encode = msgspec.json.Encoder().encode
 
 
 def event(payload: Payload) -> bytes:
-    return b"event: next\ndata: " + encode(payload) + b"\n\n"
+    """Its id is the cursor of what happened, where the client asks for that: who comes back says it as Last-Event-ID."""
+    return _id(payload.get("data")) + b"event: next\ndata: " + encode(payload) + b"\n\n"
+
+
+def _id(data: object) -> bytes:
+    if not isinstance(data, Mapping):
+        return b""
+    cursors = [
+        happened["cursor"] for happened in data.values() if isinstance(happened, Mapping) and "cursor" in happened
+    ]
+    return b"".join(b"id: " + encode(cursor)[1:-1] + b"\n" for cursor in cursors if isinstance(cursor, str))
 
 
 class EventStream(Response):

@@ -146,7 +146,7 @@ class Subscription:
     )
     async def home_feed(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         viewer = info.context.require_viewer()
-        async with aclosing(home.home_stream(info.context.services, viewer, after)) as events:
+        async with aclosing(home.home_stream(info.context.services, viewer, resumed(info, after))) as events:
             async for event in events:
                 yield present_event(viewer.account, event)
 
@@ -155,7 +155,7 @@ class Subscription:
     )
     async def public_feed(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         context = info.context
-        async with aclosing(items.public_stream(context.services, context.viewer, after)) as events:
+        async with aclosing(items.public_stream(context.services, context.viewer, resumed(info, after))) as events:
             async for event in events:
                 yield present_event(viewer_of(context), event)
 
@@ -164,7 +164,9 @@ class Subscription:
     )
     async def hashtag_feed(self, info: Info, name: TagName, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         context, tag = info.context, hashtag(name)
-        async with aclosing(items.hashtag_stream(context.services, context.viewer, tag, after)) as events:
+        async with aclosing(
+            items.hashtag_stream(context.services, context.viewer, tag, resumed(info, after))
+        ) as events:
             async for event in events:
                 yield present_event(viewer_of(context), event)
 
@@ -173,7 +175,7 @@ class Subscription:
     )
     async def notifications(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[NotificationEvent, None]:
         viewer = info.context.require_viewer()
-        async with aclosing(notes.notifications_stream(info.context.services, viewer, after)) as events:
+        async with aclosing(notes.notifications_stream(info.context.services, viewer, resumed(info, after))) as events:
             async for event in events:
                 yield present_note(viewer.account, event)
 
@@ -182,7 +184,7 @@ class Subscription:
     )
     async def post(self, info: Info, id: Id, after: LiveAfter = None) -> AsyncGenerator[PostEvent, None]:
         context, bare = info.context, bare_id(Kind.POST, id, "id")
-        async with aclosing(posts.post_stream(context.services, context.viewer, bare, after)) as events:
+        async with aclosing(posts.post_stream(context.services, context.viewer, bare, resumed(info, after))) as events:
             async for event in events:
                 yield present_change(viewer_of(context), event)
 
@@ -198,7 +200,9 @@ class Subscription:
     ) -> AsyncGenerator[TrendEvent, None]:
         context = info.context
         ranking = trends.TrendKind(kind.name), trends.TrendWindow(window.name)
-        async with aclosing(rankings.trends_stream(context.services, context.viewer, *ranking, after)) as events:
+        async with aclosing(
+            rankings.trends_stream(context.services, context.viewer, *ranking, resumed(info, after))
+        ) as events:
             async for event in events:
                 yield present_move(viewer_of(context), kind, window, event)
 
@@ -209,6 +213,11 @@ class Subscription:
         async with aclosing(follow_command(info.context, command_id)) as receipts:
             async for receipt in receipts:
                 yield receipt
+
+
+def resumed(info: Info, after: str | None) -> str | None:
+    """Where the stream is to go on: who comes back repeats the operation with the cursor that it first had."""
+    return info.context.last_event_id or after
 
 
 def present_event(viewer: str | None, event: items.ItemEvent | stream.Lagged) -> FeedEvent:

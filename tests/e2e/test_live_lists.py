@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.edge_kit import eventually
@@ -294,6 +295,30 @@ async def test_the_public_feed_comes_to_a_guest_as_server_sent_events(served: Pr
         ) as answer:
             found = await anext(line async for line in answer.aiter_lines() if line.startswith("data: {"))
     assert "over HTTP alone" in found
+
+
+async def test_who_comes_back_for_events_goes_on_behind_the_last(served: Product) -> None:
+    (ann,) = await people(served, 1)
+    await settled(served)
+    cursor = (await served.ask(PUBLIC_PAGE))["data"]["publicFeed"]["liveCursor"]
+    asked = {"query": PUBLIC, "variables": msgspec.json.encode({"after": cursor}).decode()}
+    headers = {"accept": "text/event-stream"}
+    for text in ("the first", "the second", "the third"):
+        await ann.post(text)
+        await settled(served)
+        # As an EventSource does: the same address, and the id of the last event.
+        async with (
+            asyncio.timeout(30),
+            served.client.stream("GET", "/graphql", params=asked, headers=headers) as answer,
+        ):
+            lines = answer.aiter_lines()
+            id_ = await anext(line async for line in lines if line.startswith("id: "))
+            data = await anext(line async for line in lines if line.startswith("data: {"))
+        assert text in data
+        headers["last-event-id"] = id_.removeprefix("id: ")
+    headers["last-event-id"] = "made up"
+    refusal = await served.client.get("/graphql", params=asked, headers=headers)
+    assert "CURSOR_INVALID" in refusal.text
 
 
 async def test_live_lists_on_a_cluster(cassandra_address: str, mongodb_url: str) -> None:
