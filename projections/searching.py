@@ -151,8 +151,11 @@ async def _candidates(
 
 
 async def search_people(documents: Documents, viewer: str | None, query: str, window: Window) -> Page[PersonView]:
-    """People with a handle or a word of their name that begins with the query, in the order of these words; forward only. Two waves and three finds a round."""
-    prefix = _prefix(query)
+    """People with a handle or a word of their name that begins with the query, in the order of these words; forward only. Two waves and three finds a round.
+
+    Of several words, the first is looked up, and the others must each begin one of the same person's: so it is for scripts without spaces too, whose words are pairs.
+    """
+    prefix, *others = words(_prefix(query)) or (_prefix(query),)
     seen: set[str] = set()
 
     async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
@@ -163,11 +166,20 @@ async def search_people(documents: Documents, viewer: str | None, query: str, wi
         views: list[PersonView | None] = []
         for one in found:
             # Who has several such words is found once a page.
-            views.append(None if one.name in seen else show_person(sight, one.name, listed=True))
+            view = None if one.name in seen else show_person(sight, one.name, listed=True)
+            views.append(view if view is not None and _is_called(view, others) else None)
             seen.add(one.name)
         return views
 
     return await fill(fetch, resolve, window)
+
+
+def _is_called(person: PersonView, begun: Sequence[str]) -> bool:
+    """Whether each of these begins a word of the name, or the handle."""
+    if not begun:
+        return True
+    names = (*words(person.profile.display_name), fold_word(person.profile.handle or ""))
+    return all(any(name.startswith(word) for name in names) for word in begun)
 
 
 async def search_tags(documents: Documents, query: str, window: Window) -> Page[str]:

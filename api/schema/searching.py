@@ -19,12 +19,12 @@ MAX_SUGGESTIONS = 20
 QueryArgument = Annotated[
     str,
     strawberry.argument(
-        description="Posts: words that all must be there, and `from:ann`, `tag:tea` or `#tea`, `before:2026-01-31`, `after:2026-01-01`, `language:en`. People and hashtags: what a handle, a word of a name or a hashtag begins with."
+        description="Posts: words that all must be there, and `from:ann`, `tag:tea` or `#tea`, `before:2026-01-31`, `after:2026-01-01`, `language:en`. People: what a handle and words of a name begin with. Hashtags: what they begin with."
     ),
 ]
 TypeArgument = Annotated[SearchType, strawberry.argument(description="What to look for.")]
 BeginningArgument = Annotated[
-    str, strawberry.argument(description="What a handle, a word of a name or, after #, a hashtag begins with.")
+    str, strawberry.argument(description="What a handle, words of a name or, after #, a hashtag begin with.")
 ]
 SuggestionsArgument = Annotated[int, strawberry.argument(description="How many, 1 to 20.")]
 
