@@ -4,9 +4,11 @@
 """
 
 import os
+import random
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from functools import cache
 
@@ -108,6 +110,23 @@ def test_what_the_process_logged_before_changes_no_run() -> None:
     for module in (appender, attempt, keeper):
         vars(module)["_log"].info("a line of an earlier test")
     assert run(3).hash == before
+
+
+def test_what_other_threads_draw_changes_no_run() -> None:
+    over = threading.Event()
+
+    def draw() -> None:
+        while not over.wait(0.0005):
+            random.random()
+
+    thread = threading.Thread(target=draw)
+    before = run(3).hash
+    thread.start()
+    try:
+        assert run(3).hash == before
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.slow

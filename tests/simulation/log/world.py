@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
+import tenacity
 
 from domain.envelope import Recorded, split_sequence
 from domain.errors import LogError, OutcomeUnknownError, OverloadedError, Refusal, UnavailableError
@@ -111,13 +112,13 @@ def _hermetic(loop: VirtualLoop, world: "World", seed: int) -> Iterator[None]:
             *_TUNED,
             *(_TUNED_TO_BE_SET_BACK if world.plan.sets_back else ()),
             (time, "monotonic", loop.time),
+            # Its own: drivers that other tests have left running draw from the process's, too.
+            (tenacity.wait, "random", random.Random(seed)),
             (driver, "_connect", connecting(world.networks)),
         ]
         for place, name, value in patched:
             stack.callback(setattr, place, name, getattr(place, name))
             setattr(place, name, value)
-        stack.callback(random.setstate, random.getstate())
-        random.seed(seed)
         config = structlog.get_config()
         stack.callback(lambda: structlog.configure(**config))
         structlog.configure(processors=[world.logged], cache_logger_on_first_use=False)
