@@ -16,6 +16,7 @@ from domain.log.port import EventLog
 from projections import signals
 from projections.documents.port import Change, Doc, Documents
 from projections.folding import Alter, Family, Operation, on
+from projections.notifications import ANNOUNCED
 from projections.runtime import Runtime, Tuning
 from projections.runtime.deadletters import dead_letter_at, dead_letters
 from projections.runtime.editions import Editions
@@ -468,7 +469,7 @@ async def test_verification_compares_a_family_as_it_stands(log: EventLog, docume
 
 async def test_signals_begin_where_they_are_kept_and_say_so(log: EventLog, documents: Documents) -> None:
     family = replace(signals.FAMILY, follows=())
-    await documents.prepare(family.collections)
+    await documents.prepare([*family.collections, ANNOUNCED])
     await live_on(log, ACTORS[:3])
     old = {shard: await log.head(shard) for shard in range(SHARDS)}
     await asyncio.sleep(0.01)
