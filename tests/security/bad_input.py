@@ -57,6 +57,8 @@ class World:
     dans: str
 
     async def heads(self) -> Sequence[int]:
+        """When what reacts to earlier events has come to rest."""
+        await settled(self.served)
         log = self.served.services.log
         return [await log.head(shard) for shard in range(log.identity.shards)]
 
