@@ -5,7 +5,7 @@ seals it under the key of ``subject`` and gives ``None`` (redacted) once that ke
 what their folds need, for a fold reads nothing but the event. Times are integer microseconds since the epoch, UTC.
 """
 
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -275,6 +275,10 @@ class PostContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     media: tuple[Media, ...] = ()
 
 
+Revision = Annotated[int, msgspec.Meta(ge=1)]
+"""Of a post's content: 1 is what it was created with."""
+
+
 class PostPrivate(PostContent, frozen=True, kw_only=True, omit_defaults=True):
     """``before``: of an edit, what it replaced."""
 
@@ -312,7 +316,7 @@ class PostEdited(Event, frozen=True, kw_only=True):
     author: str
     visibility: str
     sort_at: int
-    revision: int
+    revision: Revision
     language: str | None = None
     facets: tuple[Facet, ...] = ()
     mentions: tuple[str, ...] = ()
@@ -347,7 +351,7 @@ class PostRestored(Event, frozen=True, kw_only=True):
     author: str
     visibility: str
     sort_at: int
-    revision: int
+    revision: Revision
     language: str | None = None
     reply_to: str | None = None
     reply_to_author: str | None = None

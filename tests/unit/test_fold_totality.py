@@ -38,6 +38,8 @@ PLAIN: dict[type[msgspec.inspect.Type], st.SearchStrategy[Any]] = {
 
 def _values(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
     match kind:
+        case msgspec.inspect.IntType(ge=int(least)):
+            return st.integers(least, 2**50)
         case msgspec.inspect.UnionType(types=types):
             return st.one_of(*map(_values, types))
         case msgspec.inspect.VarTupleType(item_type=item):
