@@ -52,7 +52,9 @@ class Board:
         return self._progress
 
     def open(self, family: str, shard: int, checkpoint: int, parked: int) -> None:
-        self._progress[family, shard] = Progress(checkpoint, checkpoint, self._monotonic(), _going(parked), parked=parked)
+        self._progress[family, shard] = Progress(
+            checkpoint, checkpoint, self._monotonic(), _going(parked), parked=parked
+        )
         self._pulse(shard).beat()
 
     def done(self, family: str, shard: int, upto: int) -> None:
