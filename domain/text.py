@@ -87,8 +87,9 @@ def blank(text: str) -> bool:
 
 def fold_tag(tag: str) -> str:
     """The form under which a tag is one: NFKC, case-folded, without # and without what cannot be seen (UAX #31's NFKC_Casefold)."""
-    plain = unicodedata.normalize("NFKC", unstacked(tag.lstrip("#\uff03"))).casefold()
-    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", plain))
+    # What cannot be seen goes first: marks that it kept apart are a stack without it.
+    plain = unicodedata.normalize("NFKC", unstacked(_IGNORABLE.sub("", tag.lstrip("#\uff03")))).casefold()
+    return unicodedata.normalize("NFKC", unstacked(_IGNORABLE.sub("", plain)))
 
 
 def spans(text: str) -> tuple[Span, ...]:

@@ -69,7 +69,9 @@ async def home_page(
 
 
 def _reaches(timeline: Timeline, window: Window) -> bool:
-    """Whether the timeline has something to say about the window, which may begin below its brink."""
+    """Whether the timeline has something to say about the window, which may begin below its brink. One that was trimmed before there were brinks has none."""
+    if timeline.brink == BOTTOM != timeline.floor:
+        return False
     return timeline.ready and (window.after is None or str(window.after.sort) > _lowest(timeline))
 
 

@@ -25,6 +25,8 @@ from projections.sight import hydrate
 
 RARE: Final = 200
 """A word is counted so far to tell which is the rarest."""
+LOOKED_UP: Final = 4
+"""Words of a name that are counted: the longest."""
 MAX_QUERY_WORDS: Final = 20
 _DAY: Final = 86_400_000_000
 
@@ -153,9 +155,11 @@ async def _candidates(
 async def search_people(documents: Documents, viewer: str | None, query: str, window: Window) -> Page[PersonView]:
     """People with a handle or a word of their name that begins with the query, in the order of these words; forward only. Two waves and three finds a round.
 
-    Of several words, the first is looked up, and the others must each begin one of the same person's: so it is for scripts without spaces too, whose words are pairs.
+    Of several words, the one that begins the fewest names is looked up, and all must each begin one of the same person's: so it is for scripts without
+    spaces too, whose words are pairs.
     """
-    prefix, *others = words(_prefix(query)) or (_prefix(query),)
+    begun = words(_prefix(query)) or (_prefix(query),)
+    prefix = begun[0] if len(begun) == 1 else await _rarest_name(documents, begun, window.after)
     seen: set[str] = set()
 
     async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
@@ -167,24 +171,32 @@ async def search_people(documents: Documents, viewer: str | None, query: str, wi
         for one in found:
             # Who has several such words is found once a page.
             view = None if one.name in seen else show_person(sight, one.name, listed=True)
-            views.append(view if view is not None and _is_called(view, others) else None)
+            views.append(view if view is not None and (len(begun) == 1 or _is_called(view, begun)) else None)
             seen.add(one.name)
         return views
 
     return await fill(fetch, resolve, window)
 
 
+async def _rarest_name(documents: Documents, begun: Sequence[str], after: After | None) -> str:
+    """Of several words the one to look up; where a page goes on, that which its cursor goes through."""
+    if after is not None:
+        return max((word for word in begun if str(after.sort).startswith(word)), key=len, default=begun[0])
+    longest = sorted(begun, key=len, reverse=True)[:LOOKED_UP]
+    found = await asyncio.gather(*(names_from(documents, PERSON, w, after=None, limit=RARE) for w in longest))
+    counts = [len(one) for one in found]
+    return longest[counts.index(min(counts))]
+
+
 def _is_called(person: PersonView, begun: Sequence[str]) -> bool:
     """Whether each of these begins a word of the name, or the handle."""
-    if not begun:
-        return True
     names = (*words(person.profile.display_name), fold_word(person.profile.handle or ""))
     return all(any(name.startswith(word) for name in names) for word in begun)
 
 
 async def search_tags(documents: Documents, query: str, window: Window) -> Page[str]:
     """Hashtags that begin with the query, in their order; forward only. One find."""
-    prefix = _prefix(query)
+    prefix = _prefix(fold_tag(query.strip()))
 
     async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
         return await names_from(documents, TAG, prefix, after=after, limit=limit)

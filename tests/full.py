@@ -178,7 +178,10 @@ class FullRun:
                 self.outcome.wrong.append(
                     f"{len(verdict['unsettled'])} documents of {family} moved and were not compared"
                 )
-        return sum(verdict["compared"] for verdict in verdicts.values())
+        compared = sum(verdict["compared"] for verdict in verdicts.values())
+        if not compared:
+            self.outcome.wrong.append("no document was compared")
+        return compared
 
     async def _settled(self, name: str) -> None:
         began_at = sum(one.lag_events for one in await self._statuses())

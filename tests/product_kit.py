@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Person:
         """The data of an answer without errors. A busy machine may fold later than a read waits: then it is asked again, unless it changes something."""
         async with asyncio.timeout(60):
             while True:
+                began = time.monotonic()
                 answer = await self.product.ask(query, variables, self.headers)
                 if "errors" in answer:
                     raise AnswerError(answer["errors"])
@@ -67,6 +69,7 @@ class Person:
                 if reached or query.lstrip().startswith("mutation"):
                     data: dict[str, Any] = answer["data"]
                     return data
+                assert time.monotonic() - began > 1, "it said at once that it waited in vain"
 
     async def do(self, mutation: str, **given: Any) -> dict[str, Any]:
         """The payload of a mutation by its name; remembers its receipt. ``select`` is what of the payload's own fields is asked for."""

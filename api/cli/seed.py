@@ -50,7 +50,7 @@ def seed(
         ),
     ] = DEFAULTS.showcase,
 ) -> None:
-    """Load a demo world. Safe to break off and to repeat: what is there already changes nothing."""
+    """Load a demo world. Safe to break off and to repeat: what is there already changes nothing, and what somebody has undone is done again."""
     run(_seed(begin(), Sizes(accounts, posts, likes, reposts, seed, showcase)))
 
 
@@ -62,6 +62,10 @@ async def _seed(settings: Settings, sizes: Sizes) -> None:
     console.print(
         f"{report.changed.total():,} of {report.answered.total():,} commands changed something ({rate:,.0f} a second)."
     )
+    if report.refused.total():
+        console.print(
+            f"{report.refused.total():,} were refused, for what people here have blocked, deleted or filled up."
+        )
     console.print(f"Sign in as {' or '.join(demo_handles())} (password: {DEMO_PASSWORD}).")
 
 
@@ -72,7 +76,8 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed or 0:,.0f}/s")
 
 
-async def load_demo(services: Services, sizes: Sizes) -> Report:
+async def load_demo(services: Services, sizes: Sizes, *, once: bool = False) -> Report:
+    """``once``: see Seeder.run."""
     world = build_world(
         accounts=sizes.accounts, posts=sizes.posts, likes=sizes.likes, reposts=sizes.reposts, seed=sizes.seed
     )
@@ -100,7 +105,7 @@ async def load_demo(services: Services, sizes: Sizes) -> Report:
             progress=lambda phase, _: bar.update(task, description=phase, advance=1),
             showcase=showcase,
         )
-        return await seeder.run()
+        return await seeder.run(once=once)
 
 
 def demo_handles() -> list[str]:

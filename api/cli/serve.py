@@ -47,7 +47,7 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
             services = await stack.enter_async_context(running_workers(services, ALONE if settings.embedded else None))
         prefill = None
         if demo:
-            await load_demo(services, Sizes(showcase=True))
+            await load_demo(services, Sizes(showcase=True), once=True)
             prefill = Prefill(demo_handles()[0], DEMO_PASSWORD)
         closing = asyncio.Event()
         server = Server(create_app(services, schema, closing, prefill), settings, closing)

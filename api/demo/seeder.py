@@ -25,9 +25,10 @@ from domain.commands import (
     Repost,
 )
 from domain.context import Context
-from domain.errors import OutcomeUnknownError, OverloadedError, UnavailableError
+from domain.errors import OutcomeUnknownError, OverloadedError, Refusal, UnavailableError
+from domain.events import PostPinned
 from domain.handlers import Result, handle
-from domain.ids import mint_id
+from domain.ids import mint_id, pins_stream, slot_of
 from domain.log.port import EventLog
 
 IN_FLIGHT = 256
@@ -44,10 +45,11 @@ Progress = Callable[[str, int], None]
 
 @dataclass(slots=True)
 class Report:
-    """Commands by phase: how many were answered, and how many of them appended something."""
+    """Commands by phase: how many were answered, how many of them appended something, and how many were refused for what people have done meanwhile."""
 
     answered: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Seeder:
@@ -77,12 +79,17 @@ class Seeder:
         self._shown: dict[int, asyncio.Future[str]] = {}
         self.report = Report()
 
-    async def run(self) -> Report:
-        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts, at last what is shown besides. Raises what the log cannot recover from."""
+    async def run(self, *, once: bool = False) -> Report:
+        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts, at last what is shown besides. Raises what the log cannot recover from.
+
+        ``once``: where all of it, showcase included, was loaded before, nothing is sent again, for people may have undone some of it.
+        """
         world, showcase = self._world, self._showcase
         loop = asyncio.get_running_loop()
         self._posts = {post.number: loop.create_future() for post in world.posts}
         await self._phase("accounts", world.accounts, self._register)
+        if once and await self._ended():
+            return self.report
         await self._phase("follows", world.follows, self._follow)
         await self._phase("posts", world.posts, self._write)
         await self._phase("likes", world.likes, self._like)
@@ -94,15 +101,30 @@ class Seeder:
         await self._phase("pins", showcase.pins, self._pin)
         return self.report
 
+    async def _ended(self) -> bool:
+        """Whether the last thing of all has ever been done."""
+        if not self._showcase.pins:
+            return False
+        account, number = self._showcase.pins[-1]
+        owner = self._accounts[account]
+        post = self._context.namer.idempotent_id(slot_of(owner), owner, "createPost", self._shown_key(number))
+        past = await self._log.load(pins_stream(owner))
+        return any(isinstance(recorded.event, PostPinned) and recorded.event.post == post for recorded in past)
+
     async def _phase(self, name: str, items: Iterable[Item], perform: Callable[[Item], Awaitable[Result]]) -> None:
         # One iterator shared by as many workers as may be in flight: bounded, in order, and the first failure ends them all.
         queue = iter(items)
 
         async def worker() -> None:
             for item in queue:
-                result = await perform(item)
+                try:
+                    self.report.changed[name] += (await perform(item)).changed
+                except Refusal:
+                    # Somebody has blocked, deleted or filled up what it needs. Without the people there is no world.
+                    if name == "accounts":
+                        raise
+                    self.report.refused[name] += 1
                 self.report.answered[name] += 1
-                self.report.changed[name] += result.changed
                 self._progress(name, self.report.answered[name])
 
         async with asyncio.TaskGroup() as group:
@@ -147,8 +169,17 @@ class Seeder:
             language="en",
             idempotency_key=f"demo-{self._seed}-post-{post.number}",
         )
-        result = await self._send(command, self._accounts[post.author], self._written_at(post.number))
-        self._posts[post.number].set_result(result.id)
+        return await self._create(command, post.author, self._written_at(post.number), self._posts[post.number])
+
+    async def _create(self, command: CreatePost, author: int, written_at: int, made: asyncio.Future[str]) -> Result:
+        """``made`` is the post's id, for whatever is about it; what is about one that was refused is refused."""
+        try:
+            result = await self._send(command, self._accounts[author], written_at)
+        except Refusal as refusal:
+            made.set_exception(refusal)
+            made.exception()
+            raise
+        made.set_result(result.id)
         return result
 
     def _written_at(self, post: int) -> int:
@@ -173,11 +204,12 @@ class Seeder:
             language=post.language,
             content_warning=post.content_warning,
             media=post.media,
-            idempotency_key=f"demo-{self._seed}-shown-{post.number}",
+            idempotency_key=self._shown_key(post.number),
         )
-        result = await self._send(command, self._accounts[post.author], self._shown_at(post.number))
-        self._shown[post.number].set_result(result.id)
-        return result
+        return await self._create(command, post.author, self._shown_at(post.number), self._shown[post.number])
+
+    def _shown_key(self, number: int) -> str:
+        return f"demo-{self._seed}-shown-{number}"
 
     def _shown_at(self, post: int) -> int:
         """Evenly over the last hour, the newest of all."""

@@ -1,6 +1,7 @@
 """Feeds: the viewer's home and hashtags, and what happens in a home."""
 
 from functools import partial
+from typing import Final
 
 import strawberry
 
@@ -13,9 +14,12 @@ from api.schema.pages import Connection, connection, list_name, window
 from api.schema.social import FeedItem, present_item, viewer_of
 from api.services import Services
 from domain.errors import Code, refuse
-from domain.text import fold_tag, spans
+from domain.text import MAX_MARKS, MAX_TAG_GRAPHEMES, fold_tag, spans
 from projections import homefeed, kept, reading, rules
 from projections.paging import Page
+
+MAX_NAME: Final = MAX_TAG_GRAPHEMES * (MAX_MARKS + 1)
+"""Characters of a hashtag that is asked for, before it is folded."""
 
 
 @strawberry.type(description="A page of the viewer's home.")
@@ -57,8 +61,8 @@ async def home_feed(context: RequestContext, first: int | None, after: str | Non
 
 def hashtag(name: str) -> str:
     """The folded tag. Refusal INVALID for what no text could hold as a hashtag, which has no posts and never will."""
-    tag = fold_tag(name.strip())
-    if [span.value for span in spans(f"#{tag}") if span.kind == "tag"] != [tag]:
+    tag = fold_tag(name.strip()) if len(name) <= MAX_NAME else ""
+    if not tag or [span.value for span in spans(f"#{tag}") if span.kind == "tag"] != [tag]:
         raise refuse(Code.INVALID, "This is not a hashtag.", "name")
     return tag
 

@@ -96,7 +96,8 @@ async def typeahead(context: RequestContext, query: str, first: int) -> list[Sug
         if query.lstrip().startswith(("#", "\uff03")):
             tags = await searching.search_tags(services.documents, query, Window(first))
             return [Hashtag(name=item.node) for item in tags.items]
-        people = await searching.search_people(services.documents, viewer, query, Window(first))
-        return [present_user(viewer, item.node) for item in people.items]
+        # Few of those who are looked at may fit all that was typed, and there is no next page.
+        people = await searching.search_people(services.documents, viewer, query, Window(MAX_SUGGESTIONS))
+        return [present_user(viewer, item.node) for item in people.items[:first]]
     except QueryError:
         return []

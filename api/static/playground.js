@@ -102,29 +102,39 @@ const FIND = `query {
   }
 }`;
 const OWN = `query {
-  viewer { user { handle posts(first: 1) { nodes { post { ... on Post { id } } } } } }
+  viewer { user { handle posts(first: 20) { nodes { post { ... on Post { id author { handle } } } } } } }
 }`;
 
-// What the operations below are about. Where nothing is found yet, words stand in the place of ids.
+// What the operations below are about. Where nothing is found, or not soon, words stand in the place of ids.
+const PATIENCE = 1500;
+
 async function findExample() {
-  const asId = (words) => `p_${words.replaceAll(" ", "_")}`;
   let posts = [];
   let mine = null;
-  try {
+  const finding = async () => {
     posts = (await ask(FIND)).publicFeed.nodes.map((item) => item.post).filter((post) => post.id);
     const token = await freshToken();
     mine = token && (await ask(OWN, {}, token)).viewer.user;
-  } catch (error) {
-    notice(error.message);
-  }
+  };
+  await Promise.race([
+    finding().catch((error) => notice(error.message)),
+    new Promise((late) => setTimeout(late, PATIENCE)),
+  ]);
+  return exampleOf(posts, mine);
+}
+
+function exampleOf(posts, mine) {
+  const asId = (words) => `p_${words.replaceAll(" ", "_")}`;
   const others = posts.filter((post) => post.author.handle !== mine?.handle);
   const post = others[0];
+  // Among what somebody posted stands what they reposted.
+  const own = mine?.posts.nodes.map((item) => item.post).find((each) => each.author?.handle === mine.handle);
   const answered = posts.reduce((most, next) => (next.counts.replies > (most?.counts.replies ?? -1) ? next : most), null);
   return {
     post: post?.id ?? asId("the id of a post"),
     thread: answered?.id ?? asId("the id of a post"),
     edited: posts.find((each) => each.editedAt)?.id ?? post?.id ?? asId("the id of an edited post"),
-    own: mine?.posts.nodes[0]?.post.id ?? asId("the id that CreatePost gave"),
+    own: own?.id ?? asId("the id that CreatePost gave"),
     person: post?.author.id ?? "u_the_id_of_a_person",
   };
 }

@@ -85,6 +85,46 @@ async def test_people_are_found_by_several_words_of_their_name(served: Product) 
     assert (await people["山田太郎"].ask(NAMED, q="山太"))["search"]["nodes"] == []
 
 
+async def test_a_name_is_found_among_many_that_begin_as_it_does(served: Product) -> None:
+    people = [await served.register(f"noor_{number}") for number in range(30)]
+    for number, person in enumerate(people):
+        await person.done("updateProfile", displayName=f"Noor {'Quill' if number > 26 else 'Common'}")
+    await settled(served)
+    wanted = {person.id for person in people[27:]}
+    suggested = await people[0].ask('{ typeahead(query: "Noor Qui", first: 3) { ... on User { id } } }')
+    assert {one["id"] for one in suggested["typeahead"]} == wanted
+    listed, after = set(), None
+    for _ in range(10):
+        page = 'query S($a: String) { search(query: "noor qui", type: USER, first: 1, after: $a) { nodes { ... on User { id } } pageInfo { hasNextPage endCursor } } }'
+        found = (await people[0].ask(page, a=after))["search"]
+        listed |= {node["id"] for node in found["nodes"]}
+        after = found["pageInfo"]["endCursor"]
+        if not found["pageInfo"]["hasNextPage"]:
+            break
+    assert listed == wanted
+
+
+async def test_a_hashtag_is_found_with_its_joiner_and_without(served: Product, ann: Person) -> None:
+    await ann.post("#می\u200cخواهم")
+    await settled(served)
+    for spelt in ("#می\u200cخواهم", "می\u200cخو", "#میخواهم"):
+        found = await ann.ask(
+            "query T($q: String!) { search(query: $q, type: TAG) { nodes { ... on Hashtag { name } } } }", q=spelt
+        )
+        assert found["search"]["nodes"] == [{"name": "میخواهم"}], spelt
+    assert (await ann.ask("query F($n: String!) { hashtagFeed(name: $n) { nodes { id } } }", n="می\u200cخواهم"))[
+        "hashtagFeed"
+    ]["nodes"]
+
+
+async def test_a_hashtag_without_end_is_refused_before_it_is_folded(served: Product, ann: Person) -> None:
+    name = "a" + ("\u0315" * 30 + "\u200d") * 4_000
+    answer = await served.ask(
+        "query F($n: String!) { hashtagFeed(name: $n) { nodes { id } } }", {"n": name}, ann.headers
+    )
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["INVALID"]
+
+
 FACETED: Final = (
     "👩‍👩‍👧 @ann, 🇨🇭#caf\u00e9! 1️⃣ (https://пример.рф/путь) #हिन्दी",
     "\u200fשלום @ann\u200f #כותרת, https://ex.org/" + "ä" * 400,
