@@ -83,6 +83,11 @@ def repost_item(actor: str, post: str) -> str:
     return f"{actor}-{post}"
 
 
+def reposter(item: str) -> str:
+    """Who made the repost that is this item."""
+    return item.partition("-")[0]
+
+
 def as_entry(document: Document) -> FeedEntry:
     return msgspec.convert(document, FeedEntry)
 

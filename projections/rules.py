@@ -126,6 +126,22 @@ def _wanted(sight: Sight, entry: FeedEntry) -> bool:
     return entry.repost or to is None or to in (sight.viewer, entry.author) or sight.follows(to)
 
 
+def show_end(sight: Sight, entry: FeedEntry, feed: Feed) -> "PostView | Tombstone | None":
+    """What stands in the place of an item that has gone from a feed; None where it was not for the viewer, of which nothing is told, its end included.
+
+    Where the people have gone too, a tombstone that says no more than that: who had the item must hear of it, and nobody learns anything by it.
+    """
+    people = (entry.author, entry.post_author)
+    if any(sight.apart(person) or (feed is not Feed.PERSON and sight.mutes(person)) for person in people):
+        return None
+    if feed is Feed.HOME and entry.author != sight.viewer and not _wanted(sight, entry):
+        return None
+    if any(_person(sight, person) is not Verdict.SHOWN for person in people):
+        return Tombstone(entry.post, deleted=False)
+    gone = show_post(sight, entry.post)
+    return gone if isinstance(gone, PostView) or gone.deleted else None
+
+
 class PersonView(msgspec.Struct, frozen=True):
     """A person as the viewer sees them: ``outgoing`` is what the viewer is to them, ``incoming`` what they are to the viewer."""
 

@@ -56,7 +56,7 @@ async def read_live(services: Services, bound_to: str, cursor: str, current: Map
 
 async def require_kept(services: Services, positions: Mapping[int, int]) -> None:
     """Refusal CURSOR_TOO_OLD where signals above these positions have been swept away."""
-    floors = await signal_floors(services.documents, list(positions))
+    floors = await signal_floors(services.live.looks.documents, list(positions))
     if any(positions[shard] < floor for shard, floor in floors.items()):
         raise too_old()
 

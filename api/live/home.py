@@ -10,9 +10,10 @@ from api.live.replay import Topics
 from api.live.stream import Lagged, Shown, open_stream
 from api.services import Services
 from projections import home
-from projections.documents.port import Documents
+from projections.documents.port import After
 from projections.feeds import FeedEntry, following_ids
 from projections.homefeed import entries_below
+from projections.keys import sort_key
 from projections.rules import Feed, OfItem, Verdict, rules, show_item
 from projections.sight import Sight
 from projections.signals import Signal, SignalKind, author_topic, following_topic
@@ -30,7 +31,8 @@ class _Home(Items):
 
     def __init__(self, services: Services, viewer: str) -> None:
         super().__init__(services, viewer, subject(HOME, viewer), Feed.HOME, ())
-        self._documents: Documents = services.documents
+        # Of what is live, not of the subscription's beginning: they are read hours later too.
+        self._documents = services.live.looks.documents
         self._own = viewer
         self._lately: dict[str, FeedEntry] = {}
         self._looked = False
@@ -44,7 +46,7 @@ class _Home(Items):
     async def show(self, signals: Sequence[Signal]) -> Sequence[Sequence[Shown[ItemEvent]]]:
         first = next((signal for signal in signals if _of_repost(signal)), None)
         if first is not None and not self._looked:
-            after = first.entry.cursor if first.entry is not None else None
+            after = first.entry.cursor if first.entry is not None else _cursor_of_end(first)
             below = await entries_below(self._documents, self._own, after, self._services.now())
             self._lately = {entry.item: entry for entry in reversed(below)} | self._lately
             self._looked = True
@@ -88,6 +90,12 @@ def _of_repost(signal: Signal) -> bool:
     if signal.kind is SignalKind.ITEM_ADDED:
         return signal.entry is not None and signal.entry.repost
     return signal.kind is SignalKind.ITEM_REMOVED and signal.item != signal.post
+
+
+def _cursor_of_end(signal: Signal) -> After:
+    """Where a repost would stand had it been made when it was undone."""
+    item = signal.item or ""
+    return After(sort_key(signal.at, item), item)
 
 
 def _stands(sight: Sight, entry: FeedEntry) -> bool:

@@ -4,14 +4,16 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from api.auth.access import Viewer
 from api.live.cursors import PUBLIC, hashtag, subject
 from api.live.replay import Topics
 from api.live.stream import Lagged, Shown, open_stream
 from api.services import Services
-from projections.feeds import FeedEntry
+from projections.feeds import FeedEntry, reposter
 from projections.reading import own_entry
-from projections.rules import Feed, FeedItem, PostView, Tombstone, show_item, show_post
+from projections.rules import Feed, FeedItem, PostView, Tombstone, show_end, show_item
 from projections.sight import Sight, Wanted
 from projections.signals import PUBLIC_TOPIC, Signal, SignalKind, tag_topic
 
@@ -72,6 +74,8 @@ class Items:
             elif signal.post is not None:
                 wanted.post(signal.post)
                 named.append(signal.post)
+                if signal.kind is SignalKind.ITEM_REMOVED and signal.item is not None and signal.item != signal.post:
+                    wanted.person(reposter(signal.item))
         looks = self._services.live.looks
         sight = await looks.read(wanted)
         authors = Wanted(self._viewer)
@@ -98,15 +102,22 @@ class Items:
                 item = self._own_item(sight, signal.post)
                 return () if item is None else (_removed(signal.item, item.post, signal.at),)
             case SignalKind.ITEM_REMOVED:
-                gone = show_post(sight, signal.post)
-                # Nothing is told of what is not for the viewer, its end included.
-                there = isinstance(gone, PostView) or gone.deleted
-                return (_removed(signal.item, gone, signal.at),) if there else ()
+                gone = self._gone(sight, signal.item, signal.post)
+                return () if gone is None else (_removed(signal.item, gone, signal.at),)
         return ()
 
     def _own_item(self, sight: Sight, post: str) -> FeedItem | None:
         found = sight.posts.get(post)
         return None if found is None else show_item(sight, own_entry(found), self._feed)
+
+    def _gone(self, sight: Sight, item: str, post: str) -> PostView | Tombstone | None:
+        found = sight.posts.get(post)
+        if found is None:
+            return None
+        entry = own_entry(found)
+        if item != post:
+            entry = msgspec.structs.replace(entry, author=reposter(item), item=item)
+        return show_end(sight, entry, self._feed)
 
 
 def _removed(item: str, post: PostView | Tombstone, at: int) -> Shown[ItemEvent]:

@@ -122,7 +122,7 @@ class _Stream(Generic[E]):
         """Replays what lies between; items before the vector have been delivered."""
         start = dict(self._vector)
         async with (
-            aclosing(replay(self._services.documents, reached, upto, topics)) as missed,
+            aclosing(replay(self._router.looks.documents, reached, upto, topics)) as missed,
             aclosing(_gathered(missed, start)) as gathered,
         ):
             async for some in gathered:

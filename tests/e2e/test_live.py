@@ -1,8 +1,11 @@
 """The live home over real sockets: no gap, nothing twice, the page's own rules, an end that is told, and nothing left behind."""
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,14 @@ import pytest
 from api.live import home
 from api.live.home import home_stream
 from api.live.inbox import Delivery, Inbox
+from api.live.items import Added
 from api.live.replay import replay
 from api.services import system_now
 from domain.ids import shard_of
+from projections import families
+from projections.homefeed import entries_below
 from projections.signals import Signal, SignalKind, sweep_signals
+from projections.timelines import DEFAULT_LIMITS
 from tests.edge_kit import eventually
 from tests.product_kit import PASSWORD, Clock, Person, Product, Stream, embedded_settings, product, settled
 
@@ -230,7 +237,6 @@ async def test_the_stream_has_the_rules_of_the_page(served: Product) -> None:
         ("FeedItemAdded", "to the friend"),
         ("FeedItemAdded", "to bob"),
         ("FeedItemAdded", "for followers"),
-        ("FeedItemRemoved", None),
         ("FeedItemAdded", "the end"),
     ]
     bob.token = ann.token
@@ -260,6 +266,59 @@ async def test_what_changes_and_goes_is_told(served: Product) -> None:
         removed = await event(stream)
         assert (removed["__typename"], removed["item"]["id"]) == ("FeedItemRemoved", added["item"]["id"])
         assert removed["item"]["post"] == {"__typename": "PostTombstone", "id": post, "reason": "DELETED"}
+
+
+async def test_the_end_of_what_was_not_for_the_viewer_is_not_told(served: Product) -> None:
+    ann, muted, bob, stranger = await people(served, 4)
+    for author in (ann, muted):
+        await bob.done("followUser", userId=author.id, reposts=author is muted)
+    await bob.done("muteUser", userId=muted.id)
+    post = await stranger.post("of no concern to Bob")
+    for author in (ann, muted):
+        await author.done("repost", postId=post)
+    reply, unheard = await ann.post("to the stranger", replyTo=post), await muted.post("unheard")
+    cursor = await live_cursor_after(bob)
+    await muted.done("undoRepost", postId=post)
+    await muted.done("deletePost", postId=unheard)
+    await ann.done("deletePost", postId=reply)
+    await ann.done("undoRepost", postId=post)
+    await settled(served)
+    await ann.post("the end")
+    await settled(served)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        assert await texts(stream, "the end") == ["the end"]
+
+
+async def test_the_end_of_a_post_is_told_though_its_author_has_gone_too(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    await bob.done("followUser", userId=ann.id)
+    post = await ann.post("not for long")
+    cursor = await live_cursor_after(bob)
+    await ann.done("deletePost", postId=post)
+    await ann.done("deactivateAccount")
+    await settled(served)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        removed = await event(stream)
+    assert (removed["__typename"], removed["item"]["id"]) == ("FeedItemRemoved", f"i_{post[2:]}")
+    # No more than of any post that is not there.
+    assert removed["item"]["post"] == {"__typename": "PostTombstone", "id": post, "reason": "NOT_FOUND"}
+
+
+async def test_a_stream_outlives_the_versions_that_it_began_with(served: Product) -> None:
+    ann, bob, stranger = await people(served, 3)
+    await bob.done("followUser", userId=ann.id)
+    post = await stranger.post("worth sharing")
+    cursor = await live_cursor_after(bob)
+    await ann.post("missed")
+    await settled(served)
+    # As if what was live at its beginning had been replaced and dropped since.
+    dropped = {family.name: 99 for family in families.ALL}
+    then = dataclasses.replace(served.services, documents=served.services.documents.pinned(dropped))
+    async with aclosing(home_stream(then, served.services.access_tokens.verify(bob.access), cursor)) as stream:
+        found = [await asyncio.wait_for(anext(stream), 30)]
+        await ann.done("repost", postId=post)
+        found.append(await asyncio.wait_for(anext(stream), 30))
+    assert [added.item.post.post.text for added in found if isinstance(added, Added)] == ["missed", "worth sharing"]
 
 
 async def told(stream: Stream) -> tuple[str, str, str | None]:
@@ -305,6 +364,30 @@ async def test_a_repost_of_what_stands_in_the_home_is_not_told(served: Product, 
         assert await told(stream) == ("FeedItemRemoved", by_bea, None)
         assert await told(stream) == ("FeedItemAdded", by_ann, ann.handle)
         assert await on_page(bob) == [by_ann, f"i_{between[2:]}", f"i_{of_ann[2:]}"]
+
+
+async def test_a_repeat_is_not_told_behind_a_repost_that_was_undone(
+    served: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = dataclasses.replace(DEFAULT_LIMITS, apart=2, ahead=2)
+    monkeypatch.setattr(home, "DEFAULT_LIMITS", limits)
+    monkeypatch.setattr(home, "entries_below", partial(entries_below, limits=limits))
+    ann, bea, cas, bob, stranger = await people(served, 5)
+    for author in (ann, bea, cas):
+        await bob.done("followUser", userId=author.id)
+    undone, shared = await stranger.post("shared no more"), await stranger.post("worth sharing")
+    await cas.done("repost", postId=undone)
+    await ann.done("repost", postId=shared)
+    cursor = await live_cursor_after(bob)
+    await cas.done("undoRepost", postId=undone)
+    await settled(served)
+    await bea.done("repost", postId=shared)
+    # What is newest now is not what lies below the repost.
+    above = [f"i_{(await ann.post(f'{number}'))[2:]}" for number in range(3)]
+    await settled(served)
+    async with served.stream(LIVE, {"after": cursor}, bob.access) as stream:
+        heard = [await told(stream) for _ in range(4)]
+    assert [item for _, item, _ in heard] == [f"i_{cas.id[2:]}-{undone[2:]}", *above]
 
 
 async def test_a_live_item_comes_as_a_server_sent_event(served: Product) -> None:
