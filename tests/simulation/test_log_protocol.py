@@ -167,3 +167,11 @@ def test_nothing_depends_on(name: str) -> None:
     for seed in FAST:
         report = run_with(NEEDLESS[name], seed)
         assert report.breaches == [], f"seed {seed}"
+
+
+@pytest.mark.slow
+def test_no_mistake_outlasts_its_run() -> None:
+    before = run(3).hash
+    for name, made in {**CATALOGUE, **NEEDLESS}.items():
+        run_with(made, made.seed)
+        assert run(3).hash == before, name

@@ -542,17 +542,21 @@ def what_was_folded_meanwhile_is_not_compared(patch: Patch) -> None:
 @mistake("R3", needless=True)
 def an_unknown_outcome_is_never_read_serially(patch: Patch) -> None:
     """The identical batch, sent again, is a conditional statement itself: it finishes what is under way, and then does not apply."""
+    serially, resolve = LogTable.next_serial, Attempt._resolve
+    # Many attempts are open at a time: which of them asks is told by its task.
+    resolving: ContextVar[bool] = ContextVar("resolving", default=False)
 
     async def read(self: LogTable, place: Place, position: int) -> StoredEvent | None:
-        return await self.row(place, position + 1)
-
-    resolve = Attempt._resolve
+        return await (self.row(place, position + 1) if resolving.get() else serially(self, place, position))
 
     async def at_a_quorum(self: Attempt) -> bool:
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(LogTable, "next_serial", read)
+        token = resolving.set(True)
+        try:
             return await resolve(self)
+        finally:
+            resolving.reset(token)
 
+    patch.setattr(LogTable, "next_serial", read)
     patch.setattr(Attempt, "_resolve", at_a_quorum)
 
 
