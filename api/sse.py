@@ -22,13 +22,20 @@ HEADERS: Final = {
 }
 COMPLETE: Final = b"event: complete\ndata:\n\n"
 COMMENT: Final = b":\n\n"
+REFUSED: Final = (Code.CURSOR_INVALID, Code.CURSOR_TOO_OLD)
+"""Who came back with such an id would come back with it for ever."""
 
 encode = msgspec.json.Encoder().encode
 
 
 def event(payload: Payload) -> bytes:
-    """Its id is the cursor of what happened, where the client asks for that: who comes back says it as Last-Event-ID."""
-    return _id(payload.get("data")) + b"event: next\ndata: " + encode(payload) + b"\n\n"
+    """Its id is the cursor of what happened, where the client asks for that: who comes back says it as Last-Event-ID, and forgets it for an empty one."""
+    id_ = b"id:\n" if _refuses_cursor(payload.get("errors")) else _id(payload.get("data"))
+    return id_ + b"event: next\ndata: " + encode(payload) + b"\n\n"
+
+
+def _refuses_cursor(errors: object) -> bool:
+    return isinstance(errors, list) and any(error.get("extensions", {}).get("code") in REFUSED for error in errors)
 
 
 def _id(data: object) -> bytes:

@@ -6,7 +6,9 @@ Times are those of recording. Of hashtags only public posts count; which posts m
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
@@ -72,6 +74,8 @@ KEPT: Final = HISTORY_DAYS * DAY
 USES_KEPT: Final = 2 * KEPT + DAY
 """The oldest snapshot can still be built."""
 MAX_SHARDS: Final = 1_024
+SHORT: Final = 4
+"""Characters that stand for a subject where it needs not be named."""
 RANKED: Final = 100
 CANDIDATES: Final = 1_000
 """Subjects of a day that are looked at, the most used first."""
@@ -134,12 +138,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         told = msgspec.msgpack.encode([(trend.subject, trend.standing) for trend in self.trends])
         return blake2b(told, digest_size=8).hexdigest()
 
+    @property
+    def roll(self) -> str:
+        """Of what is ranked, wherever: SHORT characters a subject."""
+        return "".join(_short(trend.subject) for trend in self.trends)
+
+    def on_roll(self, roll: str) -> AbstractSet[str]:
+        """The subjects that are ranked here and on the roll of a snapshot."""
+        names = {roll[start : start + SHORT] for start in range(0, len(roll), SHORT)}
+        return {trend.subject for trend in self.trends if _short(trend.subject) in names}
+
     def holds(self, reached: Mapping[str, int]) -> bool:
         """Whether no use up to ``at`` can have come since: each shard had passed it, or has had no use since then."""
         return all(
             before >= self.at or before == at
             for before, at in ((self.reached.get(shard, 0), at) for shard, at in reached.items())
         )
+
+
+def _short(subject: str) -> str:
+    return b64encode(blake2b(subject.encode(), digest_size=3).digest()).decode()
 
 
 class _Subject(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Live trends: what comes into, moves in and goes from a ranking, from one snapshot to the next."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,11 +11,11 @@ from api.live.rankings import Ranking
 from api.live.stream import Lagged, Shown, in_session, require_session
 from api.services import Services
 from domain.errors import UnavailableError
+from projections.hashtag_feed import PUBLIC
 from projections.reading import open_posts
-from projections.rules import PostView, Tombstone, show_post
+from projections.rules import PostView
 from projections.sight import Sight, Wanted
-from projections.signals import KEPT
-from projections.trends import Snapshot, Trend, TrendKind, TrendWindow
+from projections.trends import KEPT, SHORT, Snapshot, Trend, TrendKind, TrendWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ TrendEvent = Added | Updated | Removed
 
 
 def sign_trends(services: Services, viewer: str | None, snapshot: Snapshot) -> str:
-    """A cursor behind this snapshot."""
-    return services.signer.sign_cursor(_bound_to(snapshot, viewer), snapshot.at, snapshot.fingerprint)
+    """A cursor behind this snapshot. It says what was ranked: the snapshot of a minute may be built again."""
+    mark = f"{snapshot.fingerprint}.{snapshot.roll}"
+    return services.signer.sign_cursor(_bound_to(snapshot, viewer), snapshot.at, mark)
 
 
 def _bound_to(ranking: Ranking | Snapshot, viewer: str | None) -> str:
@@ -69,7 +71,7 @@ async def trends_stream(
 
 
 class _Stream:
-    """``_told``: by subject, the trends that the client has; None where it may have another state of one."""
+    """``_told``: by subject, the trends that the client has, or may have; None where it may have another state of one."""
 
     def __init__(self, services: Services, viewer: Viewer | None, ranking: Ranking) -> None:
         self.cursor = ""
@@ -80,25 +82,29 @@ class _Stream:
 
     async def begin(self, after: str | None) -> int:
         """The minute behind which it goes on. Refusal CURSOR_INVALID or CURSOR_TOO_OLD."""
-        newest = self._ranking.newest
         if after is None:
-            base, known = newest, True
+            base, known = self._ranking.newest, True
+            there: AbstractSet[str] = _shown(await self._sight(base), base).keys()
         else:
-            minute, fingerprint = self._read(after)
-            base = await self._ranking.at(min(minute, newest.at))
+            minute, fingerprint, roll = self._read(after)
+            base = await self._ranking.at(minute)
             known = base.fingerprint == fingerprint
-        sight = await self._sight(base)
-        # What was deleted since is not shown, and was.
-        there = _shown(sight, base).keys() | _deleted(sight, base)
+            had = base.on_roll(roll)
+            if SHORT * len(had) < len(roll):
+                # What fell out when the minute was ranked anew cannot be named any more.
+                raise cursors.too_old()
+            # What is hidden from the viewer by now may have been shown to them then.
+            there = had & _open_to_somebody(await self._sight(base), base)
         self._told = {trend.subject: trend if known else None for trend in base.trends if trend.subject in there}
         self.cursor = after or sign_trends(self._services, self._viewer, base)
         return base.at if known else 0
 
-    def _read(self, cursor: str) -> tuple[int, str]:
-        minute, fingerprint = self._services.signer.read_cursor(_bound_to(self._ranking, self._viewer), cursor)
+    def _read(self, cursor: str) -> tuple[int, str, str]:
+        minute, mark = self._services.signer.read_cursor(_bound_to(self._ranking, self._viewer), cursor)
         if int(minute) < self._services.now() - KEPT:
             raise cursors.too_old()
-        return int(minute), fingerprint
+        fingerprint, _, roll = mark.partition(".")
+        return int(minute), fingerprint, roll
 
     async def changes(self, snapshot: Snapshot) -> Sequence[TrendEvent]:
         """From what the client has to what it is to have: what goes first, then by rank."""
@@ -138,9 +144,10 @@ def _shown(sight: Sight, snapshot: Snapshot) -> Mapping[str, PostView | None]:
     return {view.id: view for view in open_posts(sight, subjects)}
 
 
-def _deleted(sight: Sight, snapshot: Snapshot) -> set[str]:
-    """What of a snapshot the viewer may have seen, and nobody may any more."""
+def _open_to_somebody(sight: Sight, snapshot: Snapshot) -> AbstractSet[str]:
+    """What of a snapshot is in anybody's ranking, or was while it stood: of posts for some alone not even the end is told."""
+    subjects = [trend.subject for trend in snapshot.trends]
     if snapshot.kind is not TrendKind.POST:
-        return set()
-    views = (show_post(sight, trend.subject) for trend in snapshot.trends)
-    return {view.id for view in views if isinstance(view, Tombstone) and view.deleted}
+        return set(subjects)
+    posts = (sight.posts[subject] for subject in subjects if subject in sight.posts)
+    return {post.id for post in posts if post.visibility == PUBLIC and post.reply_to is None}

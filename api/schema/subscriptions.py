@@ -28,7 +28,13 @@ from projections.rules import PostView
 LiveAfter = Annotated[
     str | None,
     strawberry.argument(
-        description="A `liveCursor`, or the cursor of the last item that was received: what came since is brought first, up to 36 hours of it. Null: from now on."
+        description="A `liveCursor`, or the cursor of the last item that was received: what came since is brought first, up to 36 hours of it. Null: from now on, also for who comes back before anything was received. The header Last-Event-ID of who comes back to server-sent events goes before it; events have ids where the field `cursor` is asked for under that name."
+    ),
+]
+RankingAfter = Annotated[
+    str | None,
+    strawberry.argument(
+        description="A `liveCursor`, or the cursor of the last event that was received, up to seven days old: what is different now is brought first, not what came and went in between. Null: from now on. Of Last-Event-ID as in the other subscriptions."
     ),
 ]
 
@@ -196,7 +202,7 @@ class Subscription:
         info: Info,
         kind: KindArgument = TrendKind.TAG,
         window: WindowArgument = TrendWindow.H24,
-        after: LiveAfter = None,
+        after: RankingAfter = None,
     ) -> AsyncGenerator[TrendEvent, None]:
         context = info.context
         ranking = trends.TrendKind(kind.name), trends.TrendWindow(window.name)

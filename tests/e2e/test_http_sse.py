@@ -64,6 +64,8 @@ async def test_error_is_a_result_of_the_stream(served: Edge, query: str, code: s
     assert (name, last) == ("next", ("complete", None))
     assert data["errors"][0]["extensions"]["code"] == code
     assert "hunter2" not in answer.text
+    # An EventSource would come back with the refused cursor for ever.
+    assert answer.text.startswith("id:\n") == (code == "CURSOR_TOO_OLD")
 
 
 async def test_stream_is_neither_compressed_nor_kept(served: Edge) -> None:

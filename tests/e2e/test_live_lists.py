@@ -328,6 +328,8 @@ async def test_who_comes_back_for_events_goes_on_behind_the_last(served: Product
     headers["last-event-id"] = "made up"
     refusal = await served.client.get("/graphql", params=asked, headers=headers)
     assert "CURSOR_INVALID" in refusal.text
+    # Which forgets the id: the next try is behind ``after`` again.
+    assert refusal.text.startswith("id:\n")
 
 
 async def test_live_lists_on_a_cluster(cassandra_address: str, mongodb_url: str) -> None:

@@ -184,7 +184,22 @@ async def test_what_was_folded_after_the_page_is_told_to_who_has_the_page(square
         await follow(stream, state, wanted)
 
 
-async def test_a_trend_goes_when_it_is_over_and_a_cursor_after_36_hours(tmp_path: Path) -> None:
+async def test_what_fell_out_when_a_minute_was_ranked_anew_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.trends.RANKED", 1)
+    clock = Still()
+    async with product(embedded_settings(tmp_path), now=clock) as served:
+        square = await on_square(served, clock)
+        await square.speak("tea", 5)
+        _, cursor = await square.page(TAGS)
+        await square.speak("late", 7)
+        assert [*(await square.page(TAGS))[0]] == ["t_TAG_H24_late"]
+        # What has gone cannot be named: the client is to read the page anew.
+        assert await refused(square, {**TAGS, "after": cursor}, None) == ["CURSOR_TOO_OLD"]
+
+
+async def test_a_trend_goes_when_it_is_over_and_a_cursor_after_seven_days(tmp_path: Path) -> None:
     clock = Still()
     async with product(embedded_settings(tmp_path), now=clock) as served:
         square = await on_square(served, clock)
@@ -198,7 +213,10 @@ async def test_a_trend_goes_when_it_is_over_and_a_cursor_after_36_hours(tmp_path
         assert (await square.page(HOURLY))[0] == {}
         async with served.stream(LIVE, {**HOURLY, "after": cursor}) as stream:
             assert (await event(stream))["__typename"] == "TrendRemoved"
-        await square.minute(62)
+        await square.minute(5 * 24 * 60)
+        async with served.stream(LIVE, {**HOURLY, "after": cursor}) as stream:
+            assert (await event(stream))["__typename"] == "TrendRemoved"
+        await square.minute(2 * 24 * 60)
         assert await refused(square, {**HOURLY, "after": cursor}, None) == ["CURSOR_TOO_OLD"]
 
 
@@ -230,6 +248,39 @@ async def test_a_trending_post_is_for_those_who_may_see_it(square: Square) -> No
     # Who was away is told too, and who never saw it is not.
     async with square.served.stream(LIVE, {**POSTS, "after": second["cursor"]}, bob.access) as stream:
         assert (await event(stream))["id"] == first["trend"]["id"]
+
+
+async def test_a_trend_that_was_hidden_since_is_taken_back_and_one_that_was_for_some_alone_is_not(
+    tmp_path: Path,
+) -> None:
+    clock = Still()
+    async with product(embedded_settings(tmp_path), now=clock) as served:
+        await _told_of_what_was_hidden(await on_square(served, clock))
+
+
+async def _told_of_what_was_hidden(square: Square) -> None:
+    ann, bea, bob = await square.people(3)
+    for person in square.crowd:
+        await person.done("followUser", userId=bea.id)
+    post, other = await ann.post("for everybody"), await bea.post("for followers", visibility="FOLLOWERS")
+    for liked in (post, other):
+        await square.like(liked, 6)
+    await square.minute()
+    state, cursor = await square.page(POSTS, bob.access)
+    assert post in [trend["subject"] for trend in state.values()]
+    await bob.done("blockUser", userId=ann.id)
+    for liked in (post, other):
+        await square.like(liked, 7)
+    await square.minute()
+    wanted, behind = await square.page(POSTS, bob.access)
+    async with square.served.stream(LIVE, {**POSTS, "after": cursor}, bob.access) as stream:
+        seen = [await event(stream)]
+        while seen[-1]["cursor"] != behind:
+            seen.append(await event(stream))
+    for happened in seen:
+        take(state, happened)
+    assert state == wanted
+    assert not [happened for happened in seen if other in happened.get("id", "")]
 
 
 async def test_cursors_are_good_for_one_ranking_and_viewer(square: Square) -> None:

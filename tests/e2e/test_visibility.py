@@ -291,7 +291,7 @@ class Stage:
         in_page = [node["post"] for node in page["nodes"]]
         live = [event["trend"]["post"] for event in told if "trend" in event]
         gone = [event["id"] for event in told if "id" in event]
-        assert self.situation.seen["opened"] == "tombstone" or not [id_ for id_ in gone if self.posts["post"] in id_]
+        assert not [id_ for id_ in gone if self.posts["post"] in id_]
         return [among(posts, self.posts["post"]) for posts in (in_page, live)]
 
     @property
