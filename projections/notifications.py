@@ -59,6 +59,10 @@ ANNOUNCED: Final = Collection(
 """Who was told of what is told to many, by the event at which it was; for those who listen. Kept as long as signals are."""
 
 STEP: Final = 1_000
+ROWS_TOLD: Final = 25
+"""Announcements of one find: each names up to STEP people."""
+MOST_TOLD: Final = 25_000
+"""People who are named by what is read at once, and by the event that goes past that."""
 """People or edits of one find, and rows of one write."""
 
 T = NotificationType
@@ -379,15 +383,25 @@ def _announcement(told: Sequence[_Told]) -> Row:
     return Row(id_, event.sequence, msgspec.json.decode(msgspec.json.encode(fields)))
 
 
-async def announced(documents: Documents, shard: int, after: int, upto: int) -> Sequence[Announcement]:
-    """What was announced in one shard at positions in (after, upto], in order; one find mostly."""
+async def announced(
+    documents: Documents, shard: int, after: int, upto: int, most: int = MOST_TOLD
+) -> tuple[Sequence[Announcement], int]:
+    """What was announced in one shard at positions in (after, upto], in order, and up to where that is all there is: no event is begun once ``most`` people
+    are named. One find mostly."""
     found: list[Announcement] = []
-    place = After(after, "~")
+    people, place = 0, After(after, "~")
     while True:
-        rows = await documents.page(ANNOUNCED, "by_shard", [shard], after=place, limit=STEP)
-        found += [msgspec.convert(row.fields, Announcement) for row in rows]
-        if len(rows) < STEP or found[-1].position > upto:
-            return [one for one in found if one.position <= upto]
+        rows = await documents.page(ANNOUNCED, "by_shard", [shard], after=place, limit=ROWS_TOLD)
+        for row in rows:
+            one = msgspec.convert(row.fields, Announcement)
+            if one.position > upto:
+                return found, upto
+            if people >= most and one.position > found[-1].position:
+                return found, found[-1].position
+            found.append(one)
+            people += len(one.recipients)
+        if len(rows) < ROWS_TOLD:
+            return found, upto
         place = After(found[-1].position, rows[-1].id)
 
 

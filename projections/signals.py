@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -64,6 +65,7 @@ MAX_SIGNALS = 8
 """Signals of one event at most; a page of read_signals has more, so that no event fills one."""
 
 PUBLIC_TOPIC = "public"
+_NOTIFY = "notify:"
 
 
 class SignalKind(StrEnum):
@@ -123,7 +125,12 @@ def post_topic(post: str) -> str:
 
 
 def notify_topic(account: str) -> str:
-    return f"notify:{account}"
+    return f"{_NOTIFY}{account}"
+
+
+def is_told(topics: Iterable[str]) -> bool:
+    """Whether somebody who listens to these is to hear what is told to many."""
+    return any(topic.startswith(_NOTIFY) for topic in topics)
 
 
 def _put(recorded: Recorded, *signals: Signal) -> Iterable[Operation]:
@@ -319,21 +326,33 @@ FAMILY = Family(
 )
 
 
-async def read_signals(documents: Documents, shard: int, after: int, limit: int) -> Sequence[Signal]:
-    """Signals of one shard with positions above ``after``, in order; two finds. ``limit`` > MAX_SIGNALS.
+class SignalPage(NamedTuple):
+    """``reached``: up to where these are all that there are; None where they are all."""
+
+    signals: Sequence[Signal]
+    reached: int | None
+
+
+async def read_signals(documents: Documents, shard: int, after: int, limit: int, *, told: bool = True) -> SignalPage:
+    """Signals of one shard with positions above ``after``, in order; two finds mostly, one without what is ``told`` to many. ``limit`` > MAX_SIGNALS.
 
     An event's signals come together or not at all, so the last position is a place to go on from.
     """
     # Ids of one position all sort below "~".
     found = await documents.page(SIGNALS, "by_shard", [shard], after=After(after, "~"), limit=limit)
     signals = [msgspec.convert(row.fields, Signal) for row in found]
+    reached = None
     if len(signals) == limit:
         signals = [signal for signal in signals if signal.position < signals[-1].position]
-    if not signals:
-        return signals
+        reached = signals[-1].position
+    if not signals or not told:
+        return SignalPage(signals, reached)
     # Whatever is announced has signals of its own too, so that nothing is announced beyond them.
-    told = [_announced(one) for one in await announced(documents, shard, after, signals[-1].position)]
-    return sorted([*signals, *told], key=lambda signal: signal.position) if told else signals
+    to_many, upto = await announced(documents, shard, after, signals[-1].position)
+    if upto < signals[-1].position:
+        signals, reached = [signal for signal in signals if signal.position <= upto], upto
+    signals += [_announced(one) for one in to_many]
+    return SignalPage(sorted(signals, key=lambda signal: signal.position), reached)
 
 
 def _announced(told: Announcement) -> Signal:

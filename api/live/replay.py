@@ -9,7 +9,7 @@ from itertools import groupby
 from api.live.inbox import Delivery
 from api.live.router import FOLLOWS, PAGE, settled
 from projections.documents.port import Documents
-from projections.signals import Signal, SignalKind, author_topic, read_signals
+from projections.signals import Signal, SignalKind, author_topic, is_told, read_signals
 
 
 class Topics:
@@ -37,8 +37,9 @@ class Topics:
 class _Run:
     """One shard's events in (after, upto], read page by page."""
 
-    def __init__(self, documents: Documents, shard: int, after: int, upto: int) -> None:
+    def __init__(self, documents: Documents, shard: int, after: int, upto: int, *, told: bool) -> None:
         self.shard = shard
+        self._told = told
         self._documents = documents
         self._reached = after
         self._upto = upto
@@ -47,7 +48,7 @@ class _Run:
     async def next(self) -> list[Signal]:
         """The signals of the next event; none at the end."""
         while not self._events and self._reached < self._upto:
-            page = await read_signals(self._documents, self.shard, self._reached, PAGE)
+            page = await read_signals(self._documents, self.shard, self._reached, PAGE, told=self._told)
             covered, self._reached = settled(page, self._upto)
             self._events += [list(group) for _, group in groupby(covered, key=lambda signal: signal.position)]
         return self._events.popleft() if self._events else []
@@ -58,7 +59,9 @@ async def replay(
 ) -> AsyncGenerator[Delivery, None]:
     """What was to be delivered of (after, upto], all shards in one order of time; ``upto`` is covered by the signals' checkpoint."""
     passed = dict(after)
-    runs = [_Run(documents, shard, after.get(shard, 0), end) for shard, end in upto.items()]
+    # Follows that pass by bring no such topic.
+    told = is_told(topics.names)
+    runs = [_Run(documents, shard, after.get(shard, 0), end, told=told) for shard, end in upto.items()]
     firsts = await asyncio.gather(*(run.next() for run in runs))
     heads = [(first[0].at, run.shard, first, run) for first, run in zip(firsts, runs, strict=True) if first]
     heapify(heads)

@@ -21,7 +21,7 @@ from domain.errors import UnavailableError
 from projections import signals
 from projections.documents.port import Documents
 from projections.runtime.halts import halted
-from projections.signals import MAX_SIGNALS, Signal, SignalKind, author_topic, read_signals
+from projections.signals import Signal, SignalKind, SignalPage, author_topic, read_signals
 
 PAGE: Final = 500
 BUSY: Final = 0.02
@@ -221,8 +221,7 @@ class Router:
             inbox.end()
 
 
-def settled(page: Sequence[Signal], checkpoint: int) -> tuple[Sequence[Signal], int]:
+def settled(page: SignalPage, checkpoint: int) -> tuple[Sequence[Signal], int]:
     """Those signals of a page that a checkpoint covers, and up to where that is all there are."""
-    if len(page) < PAGE - MAX_SIGNALS:
-        return [signal for signal in page if signal.position <= checkpoint], checkpoint
-    return [signal for signal in page if signal.position <= checkpoint], min(page[-1].position, checkpoint)
+    covered = [signal for signal in page.signals if signal.position <= checkpoint]
+    return covered, checkpoint if page.reached is None else min(page.reached, checkpoint)

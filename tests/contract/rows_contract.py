@@ -62,7 +62,7 @@ def recorded(event: Event, *, at: int, position: int, shard: int = 0, command: s
 
 async def read_all(documents: Documents, shard: int, limit: int) -> Sequence[Signal]:
     found: list[Signal] = []
-    while page := await read_signals(documents, shard, found[-1].position if found else 0, limit):
+    while page := (await read_signals(documents, shard, found[-1].position if found else 0, limit)).signals:
         found += page
     return found
 

@@ -440,6 +440,7 @@ async def test_verification_names_what_differs_and_nothing_else(
     assert found["trail"].compared == 36 + 24
 
 
+@pytest.mark.slow
 async def test_verification_goes_beside_workers_that_go_on(log: EventLog, documents: Documents, tmp_path: Path) -> None:
     async with working(log, documents):
         await live_on(log)
@@ -481,7 +482,7 @@ async def test_signals_begin_where_they_are_kept_and_say_so(log: EventLog, docum
         work._clock = lambda: first.recorded_at + signals.KEPT
         (outcome,) = await work.run()
     assert (outcome.switched, outcome.version) == (True, 1)
-    found = await signals.read_signals(documents, 0, 0, 100)
+    found = (await signals.read_signals(documents, 0, 0, 100)).signals
     assert list(dict.fromkeys(signal.position for signal in found)) == [old[0] + 1, old[0] + 2]
-    assert await signals.read_signals(documents, 1, 0, 100) == []
+    assert (await signals.read_signals(documents, 1, 0, 100)).signals == []
     assert await signals.signal_floors(documents, [0, 1]) == {0: old[0], 1: old[1]}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,10 +12,11 @@ import pytest
 from api.live.inbox import Delivery, Inbox, Lag
 from api.live.replay import Topics, replay
 from api.live.router import PAGE, Router
-from projections import signals
+from projections import notifications, signals
 from projections.documents.port import Document, Documents, Row
 from projections.documents.sqlite import open_sqlite_documents
-from projections.notifications import ANNOUNCED
+from projections.notes import NotificationType
+from projections.notifications import ANNOUNCED, Announcement, announced
 from projections.runtime import halts
 from projections.signals import SIGNALS, Signal, SignalKind
 from tests.edge_kit import eventually
@@ -87,7 +89,7 @@ async def test_only_what_the_checkpoint_covers_is_handed_out(tmp_path: Path) -> 
             await reach(documents, 3, 7)
             assert items(await taken(inbox, 2)) == ["ann1", "ann3"]
             # Quiet shards move on too.
-            assert router.positions == {0: 3, 1: 7}
+            await eventually(lambda: router.positions == {0: 3, 1: 7})
             await reach(documents, 4)
             assert items(await taken(inbox, 1)) == ["ann4"]
             router.detach(inbox)
@@ -256,6 +258,56 @@ async def test_a_replay_is_what_the_router_would_have_handed_out(tmp_path: Path,
         expected = [s for s in written if s.topics[0] == "author:ann" and (1 - s.shard) < s.position <= upto]
         assert sorted(items(got), key=str) == sorted((s.item for s in expected), key=str)
         assert _in_order_of_time(got)
+
+
+def announcement(position: int, *recipients: str) -> Row:
+    told = Announcement(
+        shard=0,
+        position=position,
+        at=position,
+        type=NotificationType.POST_EDITED,
+        actor="ann",
+        subject="p1",
+        part="",
+        recipients=recipients,
+    )
+    return Row(f"0-{position}-{recipients[0]}", position, msgspec.json.decode(msgspec.json.encode(told)))
+
+
+async def test_what_is_told_to_many_is_read_a_few_people_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "ROWS_TOLD", 2)
+    monkeypatch.setattr(signals, "announced", partial(announced, most=3))
+    async with store(tmp_path) as documents:
+        await write(documents, *(added(position, "ann") for position in range(1, 6)))
+        rows = [announcement(at, who, f"{who}2") for at in (1, 3, 4, 5) for who in ("bob", "cas", "me")[at % 2 :]]
+        await documents.put(ANNOUNCED, rows)
+        page = await signals.read_signals(documents, 0, 0, PAGE)
+        # Of the event at which there are enough, all.
+        assert ([signal.position for signal in page.signals], page.reached) == ([1, 1, 1], 1)
+        got = [found async for found in replay(documents, {0: 0}, {0: 5}, Topics(["notify:me"], {}))]
+        assert [delivery.position for delivery in got] == [1, 3, 4, 5]
+        router, inbox = Router(documents, SHARDS, busy=0.001, idle=0.005), Inbox({})
+        async with router.listening():
+            router.attach(inbox, ["notify:me", "author:ann"])
+            await reach(documents, 5)
+            assert [delivery.position for delivery in await taken(inbox, 5)] == [1, 2, 3, 4, 5]
+            router.detach(inbox)
+
+
+async def test_a_replay_for_who_is_told_nothing_does_not_read_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread(*_: object) -> tuple[Sequence[Announcement], int]:
+        raise AssertionError("nobody asked for this")
+
+    monkeypatch.setattr(signals, "announced", unread)
+    async with store(tmp_path) as documents:
+        await write(documents, added(1, "ann"))
+        await documents.put(ANNOUNCED, [announcement(1, "me")])
+        got = [found async for found in replay(documents, {0: 0}, {0: 1}, Topics(["author:ann"], {}))]
+        assert items(got) == ["ann1"]
 
 
 def _in_order_of_time(deliveries: Sequence[Delivery]) -> bool:
