@@ -178,7 +178,7 @@ class FullRun:
                 self.outcome.wrong.append(
                     f"{len(verdict['unsettled'])} documents of {family} moved and were not compared"
                 )
-        compared = sum(verdict["compared"] for verdict in verdicts.values())
+        compared = sum(int(verdict["compared"]) for verdict in verdicts.values())
         if not compared:
             self.outcome.wrong.append("no document was compared")
         return compared

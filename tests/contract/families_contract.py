@@ -43,6 +43,7 @@ from tests.contract.families_kit import (
     contents,
     fold,
     fold_all,
+    seeds,
     visit,
     walk,
     with_home,
@@ -51,7 +52,7 @@ from tests.contract.families_kit import (
 from tests.contract.families_oracle import Oracle
 from tests.runtime_kit import FaultyDocuments
 
-SEEDS = range(4)
+SEEDS = seeds(4)
 
 
 def lived(seed: int, length: int = 150) -> World:

@@ -7,6 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from domain.envelope import Recorded
 from projections import families
 from projections.documents.port import After, Collection, Document, Documents
@@ -21,6 +24,12 @@ from tests.contract.families_history import SHARDS
 from tests.runtime_kit import Faults
 
 T = TypeVar("T")
+
+
+def seeds(count: int) -> list[int | ParameterSet]:
+    """For parametrize: the first world is among the fast tests, the others among the slow ones."""
+    return [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, count))]
+
 
 OpenStore = Callable[[Sequence[Collection]], AbstractAsyncContextManager[Documents]]
 """Opens a store of its own with these collections."""

@@ -25,7 +25,7 @@ from projections import families, notifications, notified
 from projections.notes import BUCKET, NotificationType
 from projections.notified import Reader, notifications_page, unread_count
 from tests.contract.families_history import FORGOTTEN, PEOPLE, World, random_actions
-from tests.contract.families_kit import OpenStore, collections_of, fold_all, walk, workers_of
+from tests.contract.families_kit import OpenStore, collections_of, fold_all, seeds, walk, workers_of
 from tests.contract.families_oracle import Oracle
 
 READ = [family for family in families.ALL if family.name in {"accounts", "posts", "viewer_edges", "notifications"}]
@@ -132,7 +132,7 @@ class Notes:
         )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 @pytest.mark.parametrize("read", [500, 3], ids=["small", "large"])
 async def test_notifications_equal_the_oracle(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, seed: int, read: int

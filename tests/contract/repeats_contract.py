@@ -16,6 +16,7 @@ from tests.contract.families_kit import (
     APART_PUSHING,
     OpenStore,
     collections_of,
+    seeds,
     visit,
     with_home,
     workers_of,
@@ -49,7 +50,7 @@ def crowd(rng: random.Random, length: int) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2))
 @BOTH
 async def test_homes_without_repeats_equal_the_oracle(open_store: OpenStore, seed: int, limits: HomeLimits) -> None:
     rng, some = random.Random(seed), with_home(limits)
@@ -65,7 +66,7 @@ async def test_homes_without_repeats_equal_the_oracle(open_store: OpenStore, see
         await check_homes(documents, world, limits)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2))
 @pytest.mark.parametrize("undone", [False, True], ids=["growing", "undone"])
 @BOTH
 async def test_who_goes_down_meets_once_what_stands_there(

@@ -10,7 +10,7 @@ from domain.words import words
 from projections import families
 from projections.searching import parse, search_people, search_posts, search_tags
 from tests.contract.families_history import FORGOTTEN, PEOPLE, Post, World, random_actions
-from tests.contract.families_kit import OpenStore, collections_of, fold_all, walk, workers_of
+from tests.contract.families_kit import OpenStore, collections_of, fold_all, seeds, walk, workers_of
 from tests.contract.families_oracle import Oracle
 
 SEARCHED = [
@@ -33,7 +33,7 @@ QUERIES: dict[str, Callable[[Post], bool]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 async def test_what_is_found_equals_the_oracle(open_store: OpenStore, seed: int) -> None:
     world, rng = World(), random.Random(seed)
     for action in random_actions(rng, 150):

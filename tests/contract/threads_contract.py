@@ -10,7 +10,7 @@ from projections.documents.port import Documents
 from projections.rules import PostView, Tombstone
 from projections.threads import Shape, Thread, ThreadSort, read_thread
 from tests.contract.families_history import FORGOTTEN, PEOPLE, World, random_actions
-from tests.contract.families_kit import Counted, OpenStore, collections_of, fold_all, workers_of
+from tests.contract.families_kit import Counted, OpenStore, collections_of, fold_all, seeds, workers_of
 from tests.contract.families_oracle import Oracle
 from tests.runtime_kit import FaultyDocuments
 
@@ -31,7 +31,7 @@ async def folded(documents: Documents, world: World) -> None:
 
 
 @pytest.mark.parametrize("whole", [400, 2], ids=["small", "large"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", seeds(2))
 async def test_threads_equal_the_oracle(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, seed: int, whole: int
 ) -> None:

@@ -34,6 +34,7 @@ async def test_before_anything_is_folded_a_payload_has_what_its_command_did(serv
     assert payload["receipt"]["status"] == "ACCEPTED"
 
 
+@pytest.mark.slow
 async def test_without_documents_mutations_go_on_and_say_where(folding: Product) -> None:
     ann = await folding.register("ann")
     await settled(folding)

@@ -21,6 +21,8 @@ from domain.errors import Code
 from tests.product_kit import Person, Product, embedded_settings, product, settled
 from tests.security.bad_input import FINE, OPEN, PICTURE, UNKNOWN, World, world
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["world"]
 
 SCHEMA: Final = schema._schema

@@ -76,7 +76,7 @@ def require(report: Report) -> None:
         pytest.fail("\n".join([f"replay with `{report.replay}`", *report.breaches]))
 
 
-@pytest.mark.parametrize("seed", FAST)
+@pytest.mark.parametrize("seed", [*FAST[:10], *(pytest.param(seed, marks=pytest.mark.slow) for seed in FAST[10:])])
 def test_whatever_befalls_the_processes_the_log_is_right(seed: int) -> None:
     require(report_of(seed))
 
@@ -88,6 +88,7 @@ def test_whatever_befalls_more_processes_the_log_is_right(first: int) -> None:
         require(run(seed))
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_has_struck() -> None:
     counts: Counter[str] = Counter()
     answers: Counter[str] = Counter()

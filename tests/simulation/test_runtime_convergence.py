@@ -651,7 +651,7 @@ async def tallies(live: Documents, family: str) -> Counter[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("seeds", "steps", "due"),
     [
-        pytest.param(range(2), 200, set(), id="few"),
+        pytest.param(range(2), 200, set(), id="few", marks=pytest.mark.slow),
         pytest.param(range(2, 12), 600, EVERYTHING, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     ],
 )
