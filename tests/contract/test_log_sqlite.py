@@ -499,6 +499,7 @@ async def test_only_those_are_woken_whose_shard_has_grown_past_them() -> None:
     await watch.close()
 
 
+@pytest.mark.slow
 async def test_looks_grow_rare_while_nothing_happens() -> None:
     pauses: list[float] = []
     heads = [[0]] * 8 + [[1]] + [[1]] * 3 + [[2]]

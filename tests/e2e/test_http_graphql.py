@@ -222,6 +222,7 @@ async def test_answers_are_compressed_and_not_kept(served: Edge) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow
 async def test_no_more_requests_than_allowed_are_in_work(tmp_path: Path) -> None:
     import asyncio  # noqa: PLC0415
 

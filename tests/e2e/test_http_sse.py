@@ -94,6 +94,7 @@ async def test_subscription_lets_go_when_its_client_leaves(served: Edge) -> None
     await eventually(lambda: "streamed" in PROBE.finished)
 
 
+@pytest.mark.slow
 async def test_stream_ends_with_its_token(tmp_path: Path) -> None:
     async with edge(tmp_path, access_token_life=10) as served:
         tokens, now = served.services.access_tokens, served.services.now

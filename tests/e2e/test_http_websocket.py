@@ -214,6 +214,7 @@ async def test_consistency_tokens_of_the_init_and_of_an_operation(served: Edge) 
             assert PROBE.contexts[-1].seen == seen
 
 
+@pytest.mark.slow
 async def test_socket_ends_with_its_token(tmp_path: Path) -> None:
     # Ten seconds is the shortest life; the clock is put near its end.
     async with edge(tmp_path, access_token_life=10) as served:

@@ -69,6 +69,7 @@ async def texts(stream: Stream, upto: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_stream_that_is_cut_again_and_again_has_no_gap_and_nothing_twice(served: Product) -> None:
     ann, bea, cas, bob = await people(served, 4)
     for author in (ann, bea, cas):

@@ -184,6 +184,7 @@ async def test_what_was_folded_after_the_page_is_told_to_who_has_the_page(square
         await follow(stream, state, wanted)
 
 
+@pytest.mark.slow
 async def test_what_fell_out_when_a_minute_was_ranked_anew_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +200,7 @@ async def test_what_fell_out_when_a_minute_was_ranked_anew_is_not_kept(
         assert await refused(square, {**TAGS, "after": cursor}, None) == ["CURSOR_TOO_OLD"]
 
 
+@pytest.mark.slow
 async def test_a_trend_goes_when_it_is_over_and_a_cursor_after_seven_days(tmp_path: Path) -> None:
     clock = Still()
     async with product(embedded_settings(tmp_path), now=clock) as served:
@@ -250,6 +252,7 @@ async def test_a_trending_post_is_for_those_who_may_see_it(square: Square) -> No
         assert (await event(stream))["id"] == first["trend"]["id"]
 
 
+@pytest.mark.slow
 async def test_a_trend_that_was_hidden_since_is_taken_back_and_one_that_was_for_some_alone_is_not(
     tmp_path: Path,
 ) -> None:
@@ -296,6 +299,7 @@ async def test_cursors_are_good_for_one_ranking_and_viewer(square: Square) -> No
         assert await refused(square, asked, access) == ["CURSOR_INVALID"], asked
 
 
+@pytest.mark.slow
 async def test_a_ranking_ends_with_its_session(tmp_path: Path) -> None:
     clock = Still()
     async with product(embedded_settings(tmp_path), now=clock) as served:
@@ -374,6 +378,7 @@ async def test_who_follows_is_told_when_the_ranking_stands_still(tmp_path: Path)
         await documents.close()
 
 
+@pytest.mark.slow
 async def test_a_stream_says_that_it_lags_when_the_ranking_stands_still(tmp_path: Path) -> None:
     clock, store = Still(), Away()
     async with product(embedded_settings(tmp_path), now=clock) as served:

@@ -183,6 +183,7 @@ async def test_what_is_loaded_again_changes_nothing(tmp_path: Path) -> None:
         assert heads == [await served.services.log.head(shard) for shard in range(8)]
 
 
+@pytest.mark.slow
 async def test_what_people_did_meanwhile_stands(tmp_path: Path) -> None:
     """They have blocked somebody whom the world has them follow, deleted what it pins, and like no more what it likes."""
     async with product(embedded_settings(tmp_path)) as served:

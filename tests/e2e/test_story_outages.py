@@ -25,6 +25,7 @@ async def folding(tmp_path: Path) -> AsyncIterator[Product]:
         yield running
 
 
+@pytest.mark.slow
 async def test_before_anything_is_folded_a_payload_has_what_its_command_did(served: Product) -> None:
     ann = await served.register("ann")
     ann.token = None

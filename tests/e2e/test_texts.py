@@ -85,6 +85,7 @@ async def test_people_are_found_by_several_words_of_their_name(served: Product) 
     assert (await people["山田太郎"].ask(NAMED, q="山太"))["search"]["nodes"] == []
 
 
+@pytest.mark.slow
 async def test_a_name_is_found_among_many_that_begin_as_it_does(served: Product) -> None:
     people = [await served.register(f"noor_{number}") for number in range(30)]
     for number, person in enumerate(people):

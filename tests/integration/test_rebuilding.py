@@ -251,6 +251,7 @@ async def test_a_difference_keeps_the_live_version_until_the_operator_decides(
         assert await likes(documents, POST) == 0
 
 
+@pytest.mark.slow
 async def test_an_aborted_rebuild_leaves_nothing(log: EventLog, documents: Documents) -> None:
     async with working(log, documents):
         await live_on(log)

@@ -250,6 +250,7 @@ class Freeze(Faults):
             await self.thawed.wait()
 
 
+@pytest.mark.slow
 async def test_a_frozen_worker_is_replaced_and_does_no_harm_when_it_wakes(
     log: EventLog, documents: Documents, start: Start
 ) -> None:

@@ -184,6 +184,7 @@ async def test_what_came_meanwhile_is_in_an_export_that_goes_on(new_home: NewHom
     assert sorted(events_in(path.read_bytes())) == sorted(events_in(await exported(archive)))
 
 
+@pytest.mark.slow
 async def test_nothing_of_a_chunk_that_was_tampered_with_comes_in(new_home: NewHome) -> None:
     here, there = await new_home("sqlite"), await new_home("sqlite", 4)
     await told(here)

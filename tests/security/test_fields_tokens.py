@@ -115,6 +115,7 @@ async def test_a_consistency_token_that_was_not_given_out_is_refused(world: Worl
     assert answer.get("data") is None
 
 
+@pytest.mark.slow
 async def test_a_position_that_is_not_reached_is_said_and_no_error(world: World) -> None:
     token = world.signer().sign_vector(Purpose.CONSISTENCY, {3: 2**60})
     answer = await world.served.ask(ME, headers={**world.ann.headers, "x-consistency-token": token})
