@@ -23,6 +23,8 @@ from tests.product_kit import GENEROUS, PASSWORD, Clock, Person, Product, embedd
 from tests.servers import Addresses
 from tests.stack import cluster_stack
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400_000_000
 MARK = "zanzibar"
 """Stands in everything that Ann types and in nothing else."""

@@ -14,6 +14,8 @@ from domain.handlers import handle
 from tests.integration.test_handlers_names import NAMING, BrokenOffError, Halting, break_off
 from tests.product_kit import PASSWORD, Clock, Person, Product, embedded_settings, product, settled
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60_000_000
 DAY = 24 * 60 * MINUTE
 AVAILABLE = "query A($h: String!) { handleAvailable(handle: $h) }"

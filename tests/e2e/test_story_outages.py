@@ -9,6 +9,8 @@ from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.log.port import Execution, Outcome
 from tests.product_kit import Product, embedded_settings, product, settled
 
+pytestmark = pytest.mark.slow
+
 POST = "post { id text }"
 STATUS = "query S($id: ID!) { commandStatus(commandId: $id) { status } }"
 

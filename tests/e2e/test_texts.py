@@ -9,6 +9,8 @@ import regex
 
 from tests.product_kit import Person, Product, embedded_settings, product, settled
 
+pytestmark = pytest.mark.slow
+
 SOUND: Final = {
     "family": "👩‍👩‍👧‍👦 family",
     "skin tones": "👍🏽👍🏿 tones",
