@@ -1,4 +1,4 @@
-"""Homes for logs that are moved as a whole, in either store."""
+"""Stores for logs: a module's own keyspace in Cassandra, and homes for logs that are moved as a whole, in either store."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -7,10 +7,24 @@ from typing import Any
 
 import pytest
 
-from tests.log_cassandra_kit import Keyspace, keyspace
+from tests.log_cassandra_kit import Keyspace, Store, keyspace
 from tests.transfer_kit import CassandraHome, Home, NewHome, SqliteHome, closing
 
 GetKeyspace = Callable[[str, int, int], Coroutine[Any, Any, Keyspace]]
+
+
+@pytest.fixture(scope="module")
+async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
+    """One for all tests of a module."""
+    async with keyspace(cassandra_address) as made:
+        yield made
+
+
+@pytest.fixture
+async def own(tables: Keyspace) -> AsyncIterator[Store]:
+    """A test's own, empty."""
+    async with tables.store() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

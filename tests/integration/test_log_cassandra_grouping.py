@@ -1,29 +1,14 @@
 """Appends share Paxos rounds: what comes in while one is under way goes together in the next."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from domain.log.cassandra import CassandraLog, metrics
 from tests.contract.log_domain import counting, new_id, slot_in, tally
-from tests.log_cassandra_kit import Keyspace, Store, keyspace
+from tests.log_cassandra_kit import Store
 
 SHARD = 3
 CLIENTS = 16
 TURNS = 12
-
-
-@pytest.fixture(scope="module")
-async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
-    async with keyspace(cassandra_address) as made:
-        yield made
-
-
-@pytest.fixture
-async def own(tables: Keyspace) -> AsyncIterator[Store]:
-    async with tables.store() as made:
-        yield made
 
 
 def rounds() -> float:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -16,21 +15,9 @@ from domain.log.cassandra.index import Since
 from domain.log.codec import StoredEvent
 from domain.log.port import Draft, Execution
 from tests.contract.log_domain import Counted, Tally, always, counting, metadata, new_id, next_number, slot_in, tally
-from tests.log_cassandra_kit import Keyspace, Store, keyspace, read_shard, until
+from tests.log_cassandra_kit import Store, read_shard, until
 
 SHARD = 3
-
-
-@pytest.fixture(scope="module")
-async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
-    async with keyspace(cassandra_address) as made:
-        yield made
-
-
-@pytest.fixture
-async def own(tables: Keyspace) -> AsyncIterator[Store]:
-    async with tables.store() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -11,20 +10,8 @@ from domain.errors import LogError, UnavailableError
 from domain.log.cassandra import clock as clock_module
 from domain.log.cassandra import migrate_cassandra, open_cassandra_log
 from tests.contract.log_domain import Aggregates, counting, new_id, note, noting, tally
-from tests.log_cassandra_kit import FINGERPRINT, MASTER_KEY, Keyspace, Store, keyspace, until
+from tests.log_cassandra_kit import FINGERPRINT, MASTER_KEY, Keyspace, Store, until
 from tests.servers import free_port
-
-
-@pytest.fixture(scope="module")
-async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
-    async with keyspace(cassandra_address) as made:
-        yield made
-
-
-@pytest.fixture
-async def own(tables: Keyspace) -> AsyncIterator[Store]:
-    async with tables.store() as made:
-        yield made
 
 
 async def test_without_a_schema_it_says_what_makes_one(cassandra_address: str) -> None:

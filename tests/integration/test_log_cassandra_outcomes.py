@@ -11,21 +11,9 @@ from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.log.cassandra import CassandraLog, metrics
 from domain.log.port import Execution, Outcome
 from tests.contract.log_domain import Counted, counting, new_id, next_number, slot_in, tally
-from tests.log_cassandra_kit import Keyspace, Proxy, Store, commands_of, keyspace, read_shard, until
+from tests.log_cassandra_kit import Proxy, Store, commands_of, read_shard, until
 
 SHARD = 3
-
-
-@pytest.fixture(scope="module")
-async def tables(cassandra_address: str) -> AsyncIterator[Keyspace]:
-    async with keyspace(cassandra_address) as made:
-        yield made
-
-
-@pytest.fixture
-async def own(tables: Keyspace) -> AsyncIterator[Store]:
-    async with tables.store() as made:
-        yield made
 
 
 @pytest.fixture
