@@ -55,11 +55,12 @@ class FoundPost(msgspec.Struct, frozen=True):
 
 
 class FoundName(msgspec.Struct, frozen=True):
-    """A person, or a hashtag, by a word of theirs."""
+    """A person, or a hashtag, by a word of theirs. ``used``: of hashtags, whether a post that stands has it."""
 
     name: str
     word: str
     id: str = ""
+    used: bool = True
 
     @property
     def cursor(self) -> After:
@@ -189,7 +190,5 @@ async def names_from(
     """People (by account id) or hashtags with a word that begins with the folded ``prefix``, in the order of these words; one find."""
     start = After(prefix, "") if after is None else after
     found = await documents.page(NAMES, "by_kind", [kind], after=start, limit=limit)
-    names = [
-        FoundName(str(row.fields["name"]), str(row.sort), row.id) for row in found if row.fields.get("uses", 1) != 0
-    ]
+    names = (FoundName(str(row.fields["name"]), str(row.sort), row.id, row.fields.get("uses") != 0) for row in found)
     return [name for name in names if name.word.startswith(prefix)]

@@ -195,14 +195,14 @@ def _is_called(person: PersonView, begun: Sequence[str]) -> bool:
 
 
 async def search_tags(documents: Documents, query: str, window: Window) -> Page[str]:
-    """Hashtags that begin with the query, in their order; forward only. One find."""
+    """Hashtags in use that begin with the query, in their order; forward only. One find a round."""
     prefix = _prefix(fold_tag(query.strip()))
 
     async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
         return await names_from(documents, TAG, prefix, after=after, limit=limit)
 
     async def resolve(found: Sequence[FoundName]) -> Sequence[str | None]:
-        return [one.name for one in found]
+        return [one.name if one.used else None for one in found]
 
     return await fill(fetch, resolve, window)
 

@@ -6,12 +6,15 @@ from functools import partial
 
 import pytest
 
+from domain.events import PostCreated, PostDeleted
 from domain.words import words
 from projections import families
+from projections.search import FAMILY as SEARCH
 from projections.searching import parse, search_people, search_posts, search_tags
 from tests.contract.families_history import FORGOTTEN, PEOPLE, Post, World, random_actions
-from tests.contract.families_kit import OpenStore, collections_of, fold_all, seeds, walk, workers_of
+from tests.contract.families_kit import OpenStore, collections_of, fold, fold_all, seeds, walk, workers_of
 from tests.contract.families_oracle import Oracle
+from tests.unit.folded import happened
 
 SEARCHED = [
     family
@@ -66,3 +69,19 @@ async def test_what_is_found_equals_the_oracle(open_store: OpenStore, seed: int)
         }
         assert await walk(partial(search_tags, documents, "t"), 1) == sorted(tag for tag in used if tag[0] == "t")
         assert await walk(partial(search_tags, documents, "#ra"), 1) == sorted(tag for tag in used if tag[0] == "r")
+
+
+@pytest.mark.parametrize("gone", [("taste",), ("tea",), ("tone",), ("taste", "tea")])
+async def test_a_hashtag_that_nobody_uses_any_more_hides_none_that_follow(
+    open_store: OpenStore, gone: tuple[str, ...]
+) -> None:
+    used = ("taste", "tea", "tone", "town")
+    log = happened(
+        *(PostCreated(post=tag, author="ada", visibility="PUBLIC", root=tag, tags=(tag,)) for tag in used),
+        *(PostDeleted(post=tag, author="ada", tags=(tag,)) for tag in gone),
+    )
+    async with open_store(collections_of([SEARCH])) as documents:
+        await fold(documents, SEARCH, log)
+        for first in (1, 2, 4):
+            found = await walk(partial(search_tags, documents, "t"), first)
+            assert found == [tag for tag in used if tag not in gone], first
