@@ -96,7 +96,7 @@ class CostPlanner:
         root = self._schema.get_root_type(operation.operation)
         self._parts.clear()  # Defaults of variables are the operation's own.
         self._defaults = {
-            definition.variable.name.value: int(definition.default_value.value)
+            definition.variable.name.value: _number(definition.default_value)
             for definition in operation.variable_definitions or ()
             if isinstance(definition.default_value, IntValueNode)
         }
@@ -172,7 +172,7 @@ class CostPlanner:
         if isinstance(value, VariableNode):
             return self._defaults.get(value.name.value, default), value.name.value
         if isinstance(value, IntValueNode):
-            return _size(int(value.value), default), None
+            return _size(_number(value), default), None
         if isinstance(value, ListValueNode):
             return _size(len(value.values), default), None
         return default, None
@@ -187,6 +187,11 @@ def mutation_points(name: str) -> int:
     if name.startswith(DELETING):
         return MUTATION_POINTS + 1
     return MUTATION_POINTS + (2 if name.startswith(UPDATING) else 3)
+
+
+def _number(literal: IntValueNode) -> int:
+    """A literal's number, as far as it may matter: an id may be written as one of any length, which Python would refuse to convert."""
+    return int(literal.value[:9])
 
 
 def _size(value: object, default: int) -> int:

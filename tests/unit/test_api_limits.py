@@ -30,6 +30,8 @@ def cost(document: str, **variables: object) -> tuple[int, int]:
         ("{ things(first: 3) { nodes { ...A } } } fragment A on Thing { things(first: 2) { nodes { id } } }", (9, 1)),
         ("{ ... { things(first: 3) { nodes { ... on Thing { id } } } } }", (3, 1)),
         ('{ nodes(ids: ["a", "b"]) { things(first: 5) { nodes { id } } } }', (12, 1)),
+        (f"{{ nodes(ids: {'9' * 5_000}) {{ id }} }}", (100, 1)),
+        (f"query ($id: ID = {'9' * 5_000}) {{ nodes(ids: [$id]) {{ id }} }}", (1, 1)),
         ("{ things(first: -5) { nodes { id } } }", (0, 1)),
         ("{ things(first: 2000000) { nodes { id } } }", (100, 1)),
         ("{ __schema { types { name } } }", (500, 5)),
