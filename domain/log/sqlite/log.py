@@ -229,8 +229,10 @@ class SqliteLog:
         data_version = self._watched.execute("PRAGMA data_version").fetchone()[0]
         if data_version == self._data_version:
             return ()
+        heads = self._heads(queries.tips(connection, self._identity).shards)
+        # Not sooner: where the heads could not be read, the next look must read them.
         self._data_version = data_version
-        return self._heads(queries.tips(connection, self._identity).shards)
+        return heads
 
     async def destroy_key(self, subject: str) -> None:
         """See EventLog. Other processes go on for at most 60 seconds, and append on nothing that the key had opened."""
