@@ -25,26 +25,34 @@ _BLURHASH: Final = regex.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 _PIXELS: Final = 100_000
 _DURATION: Final = 86_400_000
 """Milliseconds: a day."""
+_NOTHING_SEEN: Final = Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",))
 
 
 class Content:
-    """A checked text with what was found in it and what is shown with it. Refusal for what breaks a limit; ``extra`` is what is wrong besides."""
+    """A checked text with what was found in it and what is shown with it. Refusal for what breaks a limit; ``extra`` is what is wrong besides.
+
+    Without a ``content_warning`` or ``media`` the post keeps those that it has when this is decided; ``standing`` is what is known of them now.
+    """
 
     def __init__(
         self,
         text: str,
-        content_warning: str,
+        content_warning: str | None,
         language: str | None,
-        media: Sequence[Media],
+        media: Sequence[Media] | None,
         context: Context,
         extra: Sequence[Problem] = (),
+        standing: PostPrivate | None = None,
     ) -> None:
-        self.text, self.content_warning, self.language = normalise(text), normalise(content_warning), language
-        self.media = tuple(msgspec.structs.replace(one, alt=normalise(one.alt)) for one in media)
+        self.text, self.language = normalise(text), language
+        self.content_warning = None if content_warning is None else normalise(content_warning)
+        self.media = None
+        if media is not None:
+            self.media = tuple(msgspec.structs.replace(one, alt=normalise(one.alt)) for one in media)
         self.spans: tuple[Span, ...] = ()
         self.claims: dict[str, str] = {}
         # The size in bytes bounds all further work on the text.
-        problems = [*self._sizes(context), *media_problems(self.media, context.limits), *extra]
+        problems = [*self._sizes(context, standing), *media_problems(self.media or (), context.limits), *extra]
         if not problems:
             self.spans = spans(self.text)
             self.handles = mentions_of(self.spans)
@@ -57,24 +65,24 @@ class Content:
             handle: claim_stream(names.claim_id("handle", handle_skeleton(handle))) for handle in self.handles
         }
 
-    def _sizes(self, context: Context) -> list[Problem]:
-        limits, problems = context.limits, []
-        if blank(self.text) and not self.media:
-            problems.append(Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",)))
+    def _sizes(self, context: Context, standing: PostPrivate | None) -> list[Problem]:
+        limits, problems, warning = context.limits, [], self.content_warning or ""
+        if blank(self.text) and not self._shown(standing):
+            problems.append(_NOTHING_SEEN)
         # A lone surrogate has no UTF-8 and is refused below as a control.
         if len(self.text.encode(errors="surrogatepass")) > limits.text_bytes:
             problems.append(Problem(Code.TOO_LONG, f"A post has at most {limits.text_bytes} bytes.", ("text",)))
         elif fault := flaw(self.text):
             problems.append(Problem(Code.INVALID, f"The text has {fault}: take them out.", ("text",)))
-        if len(self.content_warning.encode(errors="surrogatepass")) > limits.content_warning_bytes:
+        if len(warning.encode(errors="surrogatepass")) > limits.content_warning_bytes:
             problems.append(Problem(Code.TOO_LONG, "The content warning is too long.", ("contentWarning",)))
-        elif fault := flaw(self.content_warning):
+        elif fault := flaw(warning):
             message = f"The content warning has {fault}: take them out."
             problems.append(Problem(Code.INVALID, message, ("contentWarning",)))
-        elif self.content_warning and blank(self.content_warning):
+        elif warning and blank(warning):
             message = "A content warning has something to be seen; leave it out for none."
             problems.append(Problem(Code.INVALID, message, ("contentWarning",)))
-        elif graphemes(self.content_warning) > limits.content_warning_graphemes:
+        elif graphemes(warning) > limits.content_warning_graphemes:
             message = f"A content warning has at most {limits.content_warning_graphemes} characters."
             problems.append(Problem(Code.TOO_LONG, message, ("contentWarning",)))
         if self.language is not None and not _LANGUAGE.fullmatch(self.language):
@@ -103,9 +111,19 @@ class Content:
         states = View(await log.states(tuple(self.claims.values())))
         return tuple(self.mentioned(states).values())
 
-    @property
-    def private(self) -> PostPrivate:
-        return PostPrivate(text=self.text, content_warning=self.content_warning, media=self.media)
+    def over(self, standing: PostPrivate | None) -> PostPrivate:
+        """What is to be stored, with what the post keeps of ``standing``. TOO_SHORT where nothing of it would be seen."""
+        warning, media = self.content_warning, self._shown(standing)
+        if warning is None:
+            warning = standing.content_warning if standing else ""
+        if blank(self.text) and not media:
+            raise Refusal([_NOTHING_SEEN])
+        return PostPrivate(text=self.text, content_warning=warning, media=media)
+
+    def _shown(self, standing: PostPrivate | None) -> tuple[Media, ...]:
+        if self.media is not None:
+            return self.media
+        return standing.media if standing else ()
 
 
 def media_problems(media: Sequence[Media], limits: Limits) -> list[Problem]:

@@ -13,7 +13,7 @@ from domain.deciders.account import Account
 from domain.deciders.pins import Pins
 from domain.deciders.post import Post
 from domain.errors import Code, Problem
-from domain.events import PostCreated, PostEdited
+from domain.events import PostCreated, PostEdited, PostPrivate
 from domain.handlers.between import Between
 from domain.handlers.content import Content
 from domain.handlers.result import Result, key_problems, require_actor, require_id, shard
@@ -35,10 +35,10 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
     above = await seen_post(log, command.reply_to, actor, "replyTo", context) if command.reply_to is not None else None
     shown = await seen_post(log, command.quote, actor, "quote", context) if command.quote is not None else None
     parent, quoted = above and above.post, shown and shown.post
-    key = command.idempotency_key
+    key, private = command.idempotency_key, content.over(None)
     slot = slot_of(actor)
     post = context.mint(slot) if key is None else context.namer.idempotent_id(slot, actor, "createPost", key)
-    input_hmac = None if key is None else _input_hmac(command, content, context)
+    input_hmac = None if key is None else _input_hmac(command, private, context)
     stream, actor_stream = post_stream(post), account_stream(actor)
     apart = await Between.of(log, actor, await content.find_mentioned(log))
 
@@ -66,8 +66,8 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
             facets=facets(content.text, content.spans, mentioned),
             mentions=tuple(dict.fromkeys(mentioned.values())),
             tags=content.tags,
-            media=len(content.media),
-            private=content.private,
+            media=len(private.media),
+            private=private,
         )
         return context.drafts(stream, posts.create(state, created, input_hmac))
 
@@ -89,15 +89,15 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
     return Result(post, outcome, repeat=not outcome.events)
 
 
-def _input_hmac(command: CreatePost, content: Content, context: Context) -> str:
+def _input_hmac(command: CreatePost, private: PostPrivate, context: Context) -> str:
     return context.namer.input_hmac(
-        content.text,
-        content.content_warning,
+        private.text,
+        private.content_warning,
         command.language or "",
         command.visibility,
         command.reply_to or "",
         command.quote or "",
-        msgspec.json.encode(content.media).decode(),
+        msgspec.json.encode(private.media).decode(),
     )
 
 
@@ -105,20 +105,15 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
     """Only the author's; an edit that changes nothing is none."""
     actor = require_actor(context)
     stream, actor_stream = post_stream(require_id(command.post, "post", "postId")), account_stream(actor)
-    standing = await known_post(log, command.post, "postId", context)
-    warning = command.content_warning
-    if warning is None:
-        warning = standing.private.content_warning if standing.private else ""
-    media = command.media
-    if media is None:
-        media = standing.private.media if standing.private else ()
-    content = Content(command.text, warning, command.language, media, context)
+    known = (await known_post(log, command.post, "postId", context)).private
+    warning, media = command.content_warning, command.media
+    content = Content(command.text, warning, command.language, media, context, standing=known)
     apart = await Between.of(log, actor, await content.find_mentioned(log))
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
         state = view.state(stream, Post)
-        mentioned = content.mentioned(view)
+        mentioned, private = content.mentioned(view), content.over(state.private)
         edited = PostEdited(
             post=command.post,
             author=actor,
@@ -129,8 +124,8 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
             facets=facets(content.text, content.spans, mentioned),
             mentions=tuple(dict.fromkeys(mentioned.values())),
             tags=content.tags,
-            media=len(content.media),
-            private=content.private,
+            media=len(private.media),
+            private=private,
         )
         events = posts.edit(state, actor, edited, context.limits.edits)
         apart.require_none(view, "text", of=set(edited.mentions) - set(state.mentions))

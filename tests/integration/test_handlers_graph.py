@@ -34,13 +34,14 @@ from domain.context import Context
 from domain.deciders import account as accounts
 from domain.deciders.account import Account
 from domain.deciders.follow import Follow
+from domain.deciders.post import Post
 from domain.envelope import Recorded
 from domain.errors import Code, Refusal
-from domain.events import AccountBeganBlocking, AccountUnlocked, Followed, Unfollowed
+from domain.events import AccountBeganBlocking, AccountUnlocked, Followed, Media, PostPrivate, Unfollowed
 from domain.handlers import Result, handle
 from domain.handlers.posts import VISIBILITIES
 from domain.handlers.result import shard, state_of
-from domain.ids import Namer, account_stream, follow_stream, mint_id, stream_shard
+from domain.ids import Namer, account_stream, follow_stream, mint_id, post_stream, stream_shard
 from domain.log.port import Draft, EventLog, Execution, View
 from domain.log.sqlite import open_sqlite_log
 from domain.policies import end_blockers_follow
@@ -188,6 +189,22 @@ class Meanwhile(Faults):
             if self._left == -1:
                 for actor, command in self._deeds:
                     await self._world.do(actor, command)
+
+
+async def test_an_edit_keeps_what_it_does_not_name_as_it_stands_then(world: World, people: tuple[str, str]) -> None:
+    ann, _ = people
+    picture = Media(url="https://pictures.tidings.example/1.png", mime_type="image/png", alt="A cat")
+    post = (await world.do(ann, CreatePost(text="One"))).id
+    first = EditPost(post=post, text="Two", content_warning="Cats", media=(picture,))
+    log = FaultyLog(world.log, Meanwhile(world, 0, [(ann, first)]))
+    await handle(log, EditPost(post=post, text="Three"), world.context(ann))
+    standing = (await state_of(world.log, post_stream(post), Post)).private
+    assert standing == PostPrivate(text="Three", content_warning="Cats", media=(picture,))
+    # Nor is a post left with nothing to be seen.
+    log = FaultyLog(world.log, Meanwhile(world, 0, [(ann, EditPost(post=post, text="Four", media=()))]))
+    with pytest.raises(Refusal) as refusal:
+        await handle(log, EditPost(post=post, text=""), world.context(ann))
+    assert refusal.value.code is Code.TOO_SHORT
 
 
 @pytest.mark.parametrize("at", range(4))
