@@ -65,8 +65,10 @@ async def open_appointments(settings: Settings, log: EventLog) -> "tuple[Appoint
     return (await log.appointments(), log) if isinstance(log, CassandraLog) else None
 
 
-async def open_archive(settings: Settings, secrets: Secrets) -> Archive:
-    """The log at LOG_URL as a whole, for exports, imports and keys; an embedded one is made where there is none. Raises StoreError."""
+async def open_archive(settings: Settings, secrets: Secrets, *, alone: bool = False) -> Archive:
+    """The log at LOG_URL as a whole, for exports, imports and keys; an embedded one is made where there is none. Raises StoreError.
+
+    ``alone``: a file that another process has open is refused, and kept from others; on Cassandra an import itself notices who else is at work."""
     address = settings.log_address
     fingerprint = Namer(secrets.server_key).fingerprint()
     try:
@@ -75,7 +77,9 @@ async def open_archive(settings: Settings, secrets: Secrets) -> Archive:
 
             path = sqlite_path(address)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return await open_sqlite_archive(path, server_key_fingerprint=fingerprint, shards=settings.shards)
+            return await open_sqlite_archive(
+                path, server_key_fingerprint=fingerprint, shards=settings.shards, alone=alone
+            )
         from domain.log.cassandra.archive import open_cassandra_archive
 
         return await open_cassandra_archive(*cassandra_address(address), server_key_fingerprint=fingerprint)

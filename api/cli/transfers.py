@@ -92,10 +92,10 @@ def master_keys(secrets: Secrets) -> MasterKeys:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Archive, Secrets]]:
+async def opened(settings: Settings, *, alone: bool = False) -> AsyncIterator[tuple[Archive, Secrets]]:
     """The log as a whole, and the secrets."""
     secrets = load_secrets(settings)
-    archive = await open_archive(settings, secrets)
+    archive = await open_archive(settings, secrets, alone=alone)
     try:
         yield archive, secrets
     finally:
@@ -190,7 +190,7 @@ def _output(name: str, archive: Archive, key: bytes) -> Iterator[tuple[BinaryIO,
 
 
 async def _import(settings: Settings, name: str, keys: Path | None, secret: bytes) -> None:
-    async with opened(settings) as (archive, secrets):
+    async with opened(settings, alone=True) as (archive, secrets):
         with stopping() as stop:
             if not await until(stop, _import_all(archive, secrets, name, keys, secret)):
                 errors.print("Interrupted: repeat the command with the same export to go on.")

@@ -13,7 +13,8 @@ from domain.log.batching import Snapshot
 from domain.log.port import Draft, EventLog, Execution, Outcome, View
 from domain.log.sealing import new_key
 from domain.log.snapshots import Kept
-from domain.log.sqlite import SqliteLog, open_sqlite_log, queries, transaction
+from domain.log.sqlite import SqliteLog, open_sqlite_log, queries, tables, transaction
+from domain.log.sqlite.archive import open_sqlite_archive
 from domain.log.sqlite.log import _now
 from domain.log.sqlite.states import StateCache
 from domain.log.sqlite.watch import Watch
@@ -163,6 +164,26 @@ def folder(path: Path) -> None:
 async def test_what_cannot_be_opened_is_unavailable(log_factory: SqliteFactory, folder: None) -> None:
     with pytest.raises(UnavailableError, match=r"log\.db"):
         await log_factory()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_OPEN_SECONDS", 0.02)
+    monkeypatch.setattr(tables, "_BUSY_MILLISECONDS", 20)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_needs_the_file_alone_gets_it_alone_or_not_at_all(log_factory: SqliteFactory, path: Path) -> None:
+    log = await log_factory()
+    with pytest.raises(LogError, match="in use by another process"):
+        await open_sqlite_archive(path, server_key_fingerprint=FINGERPRINT, alone=True)
+    await log.execute(counting(tally(new_id()), 8))
+    await log.close()
+    archive = await open_sqlite_archive(path, server_key_fingerprint=FINGERPRINT, alone=True)
+    with pytest.raises(UnavailableError, match="locked"):
+        await log_factory()
+    await archive.close()
+    assert len(await read_everything(await log_factory())) == 1
 
 
 async def test_the_file_is_durable_and_bounded_in_its_promises(log_factory: SqliteFactory) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from api.cli import app
 from api.cli.seed import DEMO_PASSWORD
 from api.secrets import load_secrets, new_key
 from api.settings import Settings, load_settings
-from api.stores import open_log
+from api.stores import StoreError, open_log
 from api.transfer import keys as keys_module
 from domain.commands import UnlikePost
 from domain.context import Context
 from domain.errors import LogError, Refusal
 from domain.handlers import handle
 from domain.ids import Namer, mint_id
+from domain.log.sqlite import tables
 
 PASSPHRASE = "a passphrase of some length"
 CHEAP = {"PASSWORD_TIME_COST": "1", "PASSWORD_MEMORY_KIB": "8", "LOG_LEVEL": "error", "COLUMNS": "250", "TERM": "dumb"}
@@ -249,6 +252,22 @@ def test_exports_and_imports_say_what_is_wrong(place: Place, tmp_path: Path) -> 
     key_file.write_bytes(b"short")
     short = there.run("events", "import", str(file), "--keys", str(keys), "--key-file", str(key_file))
     assert "16 bytes" in str(short.exception)
+
+
+def test_nothing_is_imported_into_a_file_that_another_process_has_open(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_BUSY_MILLISECONDS", 20)
+    file, there = tmp_path / "export.ndjson", twin(place, tmp_path / "there")
+    place.done("events", "export", str(file))
+    there.done("events", "tail", "--no-follow")
+    with closing(sqlite3.connect(there.folder / "log.db")) as reader:
+        assert reader.execute("SELECT COUNT(*) FROM event_log").fetchone() == (0,)
+        refused = there.run("events", "import", str(file))
+        assert isinstance(refused.exception, StoreError)
+        assert "in use by another process" in str(refused.exception)
+        assert reader.execute("SELECT COUNT(*) FROM event_log").fetchone() == (0,)
+    there.done("events", "import", str(file))
 
 
 def test_an_interrupted_export_goes_on(place: Place, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from domain.log.batching import FIRST_GENERATION, Base, log_stream
 from domain.log.codec import StoredEvent
 from domain.log.port import LogIdentity
 from domain.log.sqlite import queries
-from domain.log.sqlite.tables import connect, patient, prepare, translated
+from domain.log.sqlite.tables import claim, connect, patient, prepare, translated
 
 T = TypeVar("T")
 
@@ -30,14 +30,20 @@ async def open_sqlite_archive(
     shards: int = 8,
     segment_size: int = 8192,
     entropy: Entropy = os.urandom,
+    alone: bool = False,
 ) -> "SqliteArchive":
-    """The log in the file ``path``, which is made if it is not there. Errors as of ``open_sqlite_log``."""
+    """The log in the file ``path``, which is made if it is not there. Errors as of ``open_sqlite_log``.
+
+    ``alone``: LogError where another process has the file open, and none can open it until this is closed.
+    """
     file = Path(path)
 
     def begin() -> tuple[sqlite3.Connection, LogIdentity]:
         with translated(file):
             connection = connect(file, writer=True)
             try:
+                if alone:
+                    claim(connection, file)
                 return connection, prepare(
                     connection,
                     file,

@@ -110,7 +110,8 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise UnavailableError(f"the log in {path} cannot be used now: {error}") from error
+        locked = " by another process, perhaps an import" if _is_passing(error) else ""
+        raise UnavailableError(f"the log in {path} cannot be used now: {error}{locked}") from error
     except sqlite3.Error as error:
         raise LogError(f"the log in {path} is damaged: {error}") from error
 
@@ -127,6 +128,21 @@ def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def claim(connection: sqlite3.Connection, path: Path) -> None:
+    """Keeps every other process out of the file until the connection is closed, also by the end of its process; before anything is read through it.
+
+    Whoever has the file open holds a shared lock on it, if only to read. Raises LogError where somebody has.
+    """
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if not _is_passing(error):
+            raise
+        raise LogError(f"{path} is in use by another process: stop what serves or reads it, and repeat this") from error
+    connection.execute("COMMIT")
 
 
 def prepare(
