@@ -25,7 +25,6 @@ _BLURHASH: Final = regex.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{6,100}")
 _PIXELS: Final = 100_000
 _DURATION: Final = 86_400_000
 """Milliseconds: a day."""
-_NOTHING_SEEN: Final = Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",))
 
 
 class Content:
@@ -68,7 +67,7 @@ class Content:
     def _sizes(self, context: Context, standing: PostPrivate | None) -> list[Problem]:
         limits, problems, warning = context.limits, [], self.content_warning or ""
         if blank(self.text) and not self._shown(standing):
-            problems.append(_NOTHING_SEEN)
+            problems.append(_nothing_seen())
         # A lone surrogate has no UTF-8 and is refused below as a control.
         if len(self.text.encode(errors="surrogatepass")) > limits.text_bytes:
             problems.append(Problem(Code.TOO_LONG, f"A post has at most {limits.text_bytes} bytes.", ("text",)))
@@ -117,13 +116,17 @@ class Content:
         if warning is None:
             warning = standing.content_warning if standing else ""
         if blank(self.text) and not media:
-            raise Refusal([_NOTHING_SEEN])
+            raise Refusal([_nothing_seen()])
         return PostPrivate(text=self.text, content_warning=warning, media=media)
 
     def _shown(self, standing: PostPrivate | None) -> tuple[Media, ...]:
         if self.media is not None:
             return self.media
         return standing.media if standing else ()
+
+
+def _nothing_seen() -> Problem:
+    return Problem(Code.TOO_SHORT, "A post needs some text, or something to show.", ("text",))
 
 
 def media_problems(media: Sequence[Media], limits: Limits) -> list[Problem]:
