@@ -25,10 +25,11 @@ from domain.commands import (
     Repost,
 )
 from domain.context import Context
-from domain.errors import OutcomeUnknownError, OverloadedError, Refusal, UnavailableError
+from domain.errors import OutcomeUnknownError, OverloadedError, Refusal, TidingsError, UnavailableError
 from domain.events import PostPinned
 from domain.handlers import Result, handle
-from domain.ids import mint_id, pins_stream, slot_of
+from domain.handlers.accounts import account_of
+from domain.ids import account_stream, mint_id, pins_stream, slot_of
 from domain.log.port import EventLog
 
 IN_FLIGHT = 256
@@ -41,6 +42,10 @@ _SHOWN = 3_600 * 1_000_000
 Item = TypeVar("Item")
 Progress = Callable[[str, int], None]
 """``progress(phase, done)`` after each command that was answered."""
+
+
+class WorldError(TidingsError):
+    """The log holds other people under the names of the world's."""
 
 
 @dataclass(slots=True)
@@ -80,7 +85,8 @@ class Seeder:
         self.report = Report()
 
     async def run(self, *, once: bool = False) -> Report:
-        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts, at last what is shown besides. Raises what the log cannot recover from.
+        """Accounts first, then follows, posts (a reply waits for its parent), likes and reposts, at last what is shown besides. Raises WorldError, and what the log
+        cannot recover from.
 
         ``once``: where all of it, showcase included, was loaded before, nothing is sent again, for people may have undone some of it.
         """
@@ -118,7 +124,9 @@ class Seeder:
         async def worker() -> None:
             for item in queue:
                 try:
-                    self.report.changed[name] += (await perform(item)).changed
+                    result = await perform(item)
+                    # Not in one statement with the await: others count meanwhile.
+                    self.report.changed[name] += result.changed
                 except Refusal:
                     # Somebody has blocked, deleted or filled up what it needs. Without the people there is no world.
                     if name == "accounts":
@@ -151,9 +159,22 @@ class Seeder:
             display_name=account.display_name,
             idempotency_key=f"demo-{self._seed}-account-{account.number}",
         )
-        result = await self._send(command, None, self._context.now - 2 * _SPREAD)
+        try:
+            result = await self._send(command, None, self._context.now - 2 * _SPREAD)
+        except Refusal as refusal:
+            await self._has_left(account, command, refusal)
+            raise
         self._accounts[account.number] = result.id
         return result
+
+    async def _has_left(self, account: DemoAccount, command: RegisterAccount, refusal: Refusal) -> None:
+        """Whoever deleted their account has no other while their name rests: what they would do is refused. WorldError where they were never here."""
+        left = account_of(command, self._context)
+        if not await self._log.load(account_stream(left)):
+            raise WorldError(
+                f"{account.handle} is somebody else here, or of a world with another seed ({refusal}) Load this one into an empty log."
+            ) from refusal
+        self._accounts[account.number] = left
 
     async def _follow(self, pair: tuple[int, int]) -> Result:
         follower, followee = pair

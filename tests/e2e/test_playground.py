@@ -175,6 +175,7 @@ async def test_a_subscription_of_the_playground_begins(demo: Demo, name: str, ta
 async def test_what_is_loaded_again_changes_nothing(tmp_path: Path) -> None:
     async with product(embedded_settings(tmp_path), workers=False) as served:
         first = await load_demo(served.services, SIZES)
+        assert first.changed == first.answered
         heads = [await served.services.log.head(shard) for shard in range(8)]
         again = await load_demo(served.services, SIZES)
         assert again.changed.total() == 0
