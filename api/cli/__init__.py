@@ -25,9 +25,8 @@ from api.cli import (
 from api.server import PortError
 from api.settings import SettingsError
 from api.stores import StoreError
-from domain.errors import LogError, Refusal, UnavailableError
-from projections.runtime import CheckpointError, HaltedError
-from projections.runtime.versions import RebuildError
+from domain.errors import TidingsError, UnavailableError
+from projections.runtime import CheckpointError
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
     SettingsError: 2,
@@ -35,10 +34,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     CheckpointError: 3,
     UnavailableError: 3,
     PortError: 4,
-    LogError: 1,
-    Refusal: 1,
-    RebuildError: 1,
-    HaltedError: 1,
+    TidingsError: 1,
     FileNotFoundError: 1,
 }
 INTERRUPTED: Final = 130

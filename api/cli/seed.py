@@ -11,7 +11,7 @@ from rich.text import Text
 from api.cli.running import begin, console, run
 from api.demo.seeder import Report, Seeder
 from api.demo.showcase import Showcase, build_showcase
-from api.demo.world import DEMO_LOGINS, build_world
+from api.demo.world import DEMO_LOGINS, GRAPH_ACCOUNTS, build_world
 from api.services import Services, open_services
 from api.settings import Settings
 from domain.context import Context
@@ -37,11 +37,11 @@ DEFAULTS: Final = Sizes()
 
 def seed(
     accounts: Annotated[
-        int, typer.Option(help="People, with the friendships among them (at most 4,039).")
+        int, typer.Option(min=DEMO_LOGINS, max=GRAPH_ACCOUNTS, help="People, with the friendships among them.")
     ] = DEFAULTS.accounts,
-    posts: Annotated[int, typer.Option(help="Posts and replies.")] = DEFAULTS.posts,
-    likes: Annotated[int, typer.Option(help="Likes.")] = DEFAULTS.likes,
-    reposts: Annotated[int, typer.Option(help="Reposts.")] = DEFAULTS.reposts,
+    posts: Annotated[int, typer.Option(min=0, help="Posts and replies.")] = DEFAULTS.posts,
+    likes: Annotated[int, typer.Option(min=0, help="Likes.")] = DEFAULTS.likes,
+    reposts: Annotated[int, typer.Option(min=0, help="Reposts.")] = DEFAULTS.reposts,
     seed: Annotated[int, typer.Option(help="Chooses the world.")] = DEFAULTS.seed,
     showcase: Annotated[
         bool,

@@ -128,16 +128,17 @@ class Seeder:
                     # Not in one statement with the await: others count meanwhile.
                     self.report.changed[name] += result.changed
                 except Refusal:
-                    # Somebody has blocked, deleted or filled up what it needs. Without the people there is no world.
-                    if name == "accounts":
-                        raise
+                    # Somebody has blocked, deleted or filled up what it needs.
                     self.report.refused[name] += 1
                 self.report.answered[name] += 1
                 self._progress(name, self.report.answered[name])
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
-                group.create_task(worker())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(IN_FLIGHT):
+                    group.create_task(worker())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
 
     @retry(
         retry=retry_if_exception_type((UnavailableError, OverloadedError, OutcomeUnknownError)),
@@ -172,7 +173,7 @@ class Seeder:
         left = account_of(command, self._context)
         if not await self._log.load(account_stream(left)):
             raise WorldError(
-                f"{account.handle} is somebody else here, or of a world with another seed ({refusal}) Load this one into an empty log."
+                f"{account.handle} is somebody else here, or of a world with another seed: {refusal} Load this one into an empty log."
             ) from refusal
         self._accounts[account.number] = left
 

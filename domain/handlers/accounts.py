@@ -56,6 +56,11 @@ async def register_account(log: EventLog, command: RegisterAccount, context: Con
     return Result(wanted.account, outcome, repeat=not outcome.events)
 
 
+def account_of(command: RegisterAccount, context: Context) -> str:
+    """The account that a request with an idempotency key made when it was first sent. Raises Refusal for what is malformed."""
+    return _check(command, context).account
+
+
 def _check(command: RegisterAccount, context: Context) -> _Registration:
     limits, namer = context.limits, context.namer
     handle, email, name = fold_handle(command.handle), fold_email(command.email), normalise(command.display_name)

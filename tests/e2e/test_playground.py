@@ -12,6 +12,7 @@ import pytest
 from graphql import OperationDefinitionNode, OperationType, parse
 
 from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
+from api.demo.seeder import WorldError
 from api.playground import STATIC
 from tests.edge_kit import eventually
 from tests.product_kit import Person, Product, Stream, embedded_settings, product, settled
@@ -202,6 +203,26 @@ async def test_what_people_did_meanwhile_stands(tmp_path: Path) -> None:
         assert not (await load_demo(served.services, SIZES, once=True)).changed.total()
         assert heads == [await served.services.log.head(shard) for shard in range(8)]
         assert (await load_demo(served.services, SIZES)).refused.total() > 1
+
+
+@pytest.mark.slow
+async def test_a_world_that_people_have_left_is_loaded_without_them(tmp_path: Path) -> None:
+    async with product(embedded_settings(tmp_path)) as served:
+        await load_demo(served.services, SIZES)
+        ada = await signed_in(served)
+        await ada.done("deleteAccount", password=DEMO_PASSWORD)
+        await settled(served)
+        assert (await load_demo(served.services, SIZES, once=True)).changed.total() == 0
+        again = await load_demo(served.services, SIZES)
+        assert again.refused["accounts"] == 1
+        assert again.changed.total() == 0
+
+
+async def test_people_who_are_none_of_the_worlds_are_not_taken_for_them(tmp_path: Path) -> None:
+    async with product(embedded_settings(tmp_path), workers=False) as served:
+        await served.register(demo_handles()[0])
+        with pytest.raises(WorldError, match=f"^{demo_handles()[0]} is somebody else"):
+            await load_demo(served.services, SIZES, once=True)
 
 
 async def test_the_demo_shows_what_a_post_can_be(demo: Demo) -> None:

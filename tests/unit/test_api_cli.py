@@ -27,6 +27,8 @@ def test_every_command_explains_itself() -> None:
 def test_unknown_command_or_option_is_wrong_use() -> None:
     assert RUNNER.invoke(app, ["server"]).exit_code == 2
     assert RUNNER.invoke(app, ["serve", "--prot", "1"]).exit_code == 2
+    for size in ("--accounts=1", "--accounts=4040", "--posts=-1"):
+        assert RUNNER.invoke(app, ["seed", size]).exit_code == 2, size
 
 
 def test_schema_file_is_what_the_code_gives(tmp_path: Path) -> None:
