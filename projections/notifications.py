@@ -59,11 +59,11 @@ ANNOUNCED: Final = Collection(
 """Who was told of what is told to many, by the event at which it was; for those who listen. Kept as long as signals are."""
 
 STEP: Final = 1_000
+"""People or edits of one find, and rows of one write."""
 ROWS_TOLD: Final = 25
 """Announcements of one find: each names up to STEP people."""
 MOST_TOLD: Final = 25_000
-"""People who are named by what is read at once, and by the event that goes past that."""
-"""People or edits of one find, and rows of one write."""
+"""People from whose number on no further event is begun by one read; the one that goes past it is read whole."""
 
 T = NotificationType
 
@@ -98,7 +98,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     actor: str
     subject: str
     part: str
-    recipients: tuple[str, ...]
+    recipients: list[str]
 
 
 class _Told(NamedTuple):
@@ -376,11 +376,11 @@ def _announcement(told: Sequence[_Told]) -> Row:
         actor=note.actor,
         subject=note.subject,
         part=note.part,
-        recipients=tuple(one.note.recipient for one in told),
+        recipients=[one.note.recipient for one in told],
     )
     # Named by its first recipient too: where it is told again after a crash, more may have come, and none may be left out.
     id_ = f"{event.shard}-{event.sequence}-{note.id}"
-    return Row(id_, event.sequence, msgspec.json.decode(msgspec.json.encode(fields)))
+    return Row(id_, event.sequence, msgspec.to_builtins(fields))
 
 
 async def announced(

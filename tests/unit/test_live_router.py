@@ -269,9 +269,9 @@ def announcement(position: int, *recipients: str) -> Row:
         actor="ann",
         subject="p1",
         part="",
-        recipients=recipients,
+        recipients=list(recipients),
     )
-    return Row(f"0-{position}-{recipients[0]}", position, msgspec.json.decode(msgspec.json.encode(told)))
+    return Row(f"0-{position}-{recipients[0]}", position, msgspec.to_builtins(told))
 
 
 async def test_what_is_told_to_many_is_read_a_few_people_at_a_time(
