@@ -14,7 +14,6 @@ from projections.notes import (
     Note,
     NotificationType,
     count_notes,
-    get_groups,
     groups_page,
     notes_of,
     notes_page,
@@ -110,14 +109,6 @@ async def see_groups(
 ) -> Sequence[NotificationView | None]:
     """Groups in their order, None for what rules leave out."""
     return await _see(documents, reader, await _told(documents, groups))
-
-
-async def see_group(documents: Documents, reader: Reader, group: str) -> NotificationView | None:
-    """A group by its id, None where there is none or none for the viewer."""
-    found = (await get_groups(documents, [group])).get(group)
-    if found is None or found.recipient != reader.viewer:
-        return None
-    return (await see_groups(documents, reader, [found]))[0]
 
 
 async def _told(documents: Documents, groups: Sequence[Group]) -> Sequence[Told]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import strawberry
 
 from api.schema.enums import ErrorCode
-from domain.errors import Code, Problem
+from domain.errors import Problem
 
 
 @strawberry.type(description="One reason why a mutation did nothing.")
@@ -19,7 +19,3 @@ class UserError:
 
 def user_errors(problems: Sequence[Problem]) -> list[UserError]:
     return [UserError(message=p.message, code=ErrorCode(p.code.value), field=list(p.field) or None) for p in problems]
-
-
-def user_error(code: Code, message: str) -> UserError:
-    return UserError(message=message, code=ErrorCode(code.value), field=None)

@@ -1,11 +1,10 @@
-"""What the log on Cassandra counts. Labels are few: the shard, or the outcome."""
+"""What the log on Cassandra counts. The only label is the shard."""
 
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
 APPENDED: Final = Counter("tidings_log_appended_events", "Events that this process appended", ["shard"])
-APPENDS: Final = Counter("tidings_log_appends", "Batches by what came of them", ["outcome"])
 APPEND_SECONDS: Final = Histogram(
     "tidings_log_append_seconds",
     "From the first send of a batch until its outcome is certain",
