@@ -1,6 +1,5 @@
 """Trends: which account used which subject in which hour, and which subjects were used on a day: exact. A hashtag is used by posting with it, a post by
-liking or reposting it. Snapshots: the ranking at a whole minute, a
-cache named by kind, window and minute, built by whoever asks for it first.
+liking or reposting it. Snapshots: the ranking at a whole minute, a cache named by kind, window and minute, built by whoever asks for it first.
 
 Times are those of recording. Of hashtags only public posts count; which posts may be shown as trends is decided at read.
 """
