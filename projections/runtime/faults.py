@@ -1,4 +1,5 @@
-"""What a failure is called in logs and dead letters: its type and place, never its message, which may hold what a person typed.
+"""What a failure is called in logs and dead letters: its type and place. Its message may hold what a person typed, and is told only where a store is
+out of reach: then it is the adapter's own sentence, and the reason is what an operator needs.
 
 TidingsError
 ├── HaltedError        a family or reactor cannot go on in a shard
@@ -7,7 +8,7 @@ TidingsError
 
 import traceback
 
-from domain.errors import TidingsError
+from domain.errors import TidingsError, UnavailableError
 
 
 class HaltedError(TidingsError):
@@ -28,7 +29,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, TidingsError):
         name = f"{name} ({error.code})"
     frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return name
-    last = frames[-1]
-    return f"{name} at {last.filename.rpartition('/')[2]}:{last.lineno} in {last.name}"
+    if frames:
+        last = frames[-1]
+        name = f"{name} at {last.filename.rpartition('/')[2]}:{last.lineno} in {last.name}"
+    return f"{name}: {error}" if isinstance(error, UnavailableError) else name

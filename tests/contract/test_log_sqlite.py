@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.errors import CorruptStreamError, LogError, OutcomeUnknownError, Refusal, UnavailableError
 from domain.log.batching import Snapshot
@@ -212,10 +213,13 @@ async def test_a_full_disk_appends_nothing_and_passes(log_factory: SqliteFactory
     await log.execute(counting(stream, 8))
     (pages,) = connection_of(log).execute("PRAGMA page_count").fetchone()
     connection_of(log).execute(f"PRAGMA max_page_count = {pages}")
-    results = await gather(log, [counting(stream, 8, *range(64)) for _ in range(20)])
-    assert {type(result) for result in results} == {UnavailableError}
-    connection_of(log).execute("PRAGMA max_page_count = 1000000")
-    outcome = await log.execute(counting(stream, 8))
+    with capture_logs() as lines:
+        results = await gather(log, [counting(stream, 8, *range(64)) for _ in range(20)])
+        assert {type(result) for result in results} == {UnavailableError}
+        connection_of(log).execute("PRAGMA max_page_count = 1000000")
+        outcome = await log.execute(counting(stream, 8))
+    assert [line["event"] for line in lines] == ["log.cannot_be_written", "log.is_written_again"]
+    assert "full" in lines[0]["reason"]
     assert outcome.events[0].version == 2
     assert len(await read_everything(log)) == 2
 
@@ -230,7 +234,9 @@ async def test_a_commit_that_fails_is_an_unknown_outcome(log_factory: SqliteFact
     connection.execute("CREATE TABLE broken (x INTEGER REFERENCES log_meta (only) DEFERRABLE INITIALLY DEFERRED)")
     connection.execute("CREATE TRIGGER breaks AFTER INSERT ON event_log BEGIN INSERT INTO broken VALUES (7); END")
     executions = [counting(stream, 8), taking(taken, 8, "bob"), leaving(seat(new_id()), 8)]
-    results = await gather(log, executions)
+    with capture_logs() as lines:
+        results = await gather(log, executions)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("log.cannot_be_written", "error")]
     assert [type(result) for result in results] == [OutcomeUnknownError, UnavailableError, UnavailableError]
     assert isinstance(results[0], OutcomeUnknownError)
     assert results[0].command_id == executions[0].metadata.command_id
@@ -256,6 +262,17 @@ async def test_a_damaged_stream_stops_its_own_commands_alone(log_factory: Sqlite
         with pytest.raises(CorruptStreamError):
             await handle.states([damaged])
     assert await tally_of(other, whole) == Tally(total=2, events=2)
+
+
+async def test_what_is_no_text_is_damage_and_not_an_outage(log_factory: SqliteFactory) -> None:
+    log = await log_factory()
+    stream = tally(new_id())
+    [recorded] = (await log.execute(counting(stream, 8))).events
+    connection = connection_of(log)
+    connection.execute("DROP TRIGGER events_never_change")
+    connection.execute("UPDATE event_log SET type = CAST(x'74ff' AS TEXT)")
+    with pytest.raises(LogError, match="damaged"):
+        await log.read(recorded.shard, 0, 10)
 
 
 async def test_a_hole_in_a_shard_is_never_skipped(log_factory: SqliteFactory) -> None:

@@ -101,7 +101,7 @@ def patient(seconds: float, *, until: threading.Event | None = None) -> Retrying
 
 
 def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _PASSING
+    return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 @contextmanager
@@ -110,6 +110,9 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if not hasattr(error, "sqlite_errorcode"):
+            # Found by the driver, not by SQLite; its message quotes what is stored.
+            raise LogError(f"the log in {path} is damaged: it holds text that is no UTF-8") from error
         locked = " by another process, perhaps an import" if _is_passing(error) else ""
         raise UnavailableError(f"the log in {path} cannot be used now: {error}{locked}") from error
     except sqlite3.Error as error:

@@ -67,6 +67,8 @@ class Appender:
         self._cache = StateCache(size)
         self._tips = [Tip()] * identity.shards
         self._forgotten = 0
+        self.fault: sqlite3.Error | None = None
+        """What the last COMMIT met."""
         self._until_free = patient(_LOCK_SECONDS, until=closing)
         # All the waiting is done there.
         connection.execute("PRAGMA busy_timeout = 0")
@@ -90,10 +92,12 @@ class Appender:
         except BaseException:
             self._roll_back()
             raise
+        self.fault = None
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
+            self.fault = error
             return [_uncertain(decision, error) for decision in work.decisions]
         self._tips = work.tips
         self._cache.update(work.states)

@@ -60,6 +60,7 @@ class Writer(threading.Thread):
         self._deliver = deliver
         self._orders: queue.SimpleQueue[Ticket | Forget | None] = queue.SimpleQueue()
         self._closing = closing
+        self._failing = False
 
     def submit(self, order: Ticket | Forget) -> None:
         self._orders.put(order)
@@ -98,14 +99,25 @@ class Writer(threading.Thread):
     def _append(self, group: Sequence[Ticket]) -> list[Answer]:
         try:
             with translated(self._path):
-                return [(decision.waiting, decision) for decision in self._appender.append(group)]
+                decisions = self._appender.append(group)
         except UnavailableError as error:
+            self._observe(error)
             return [(ticket, error) for ticket in group]
         except Exception as error:  # noqa: BLE001 -- the thread outlives whatever one group meets
             if len(group) == 1:
                 return [(group[0], error)]
             # One command's trouble must not be everyone's.
             return [answer for ticket in group for answer in self._append([ticket])]
+        self._observe(self._appender.fault)
+        return [(decision.waiting, decision) for decision in decisions]
+
+    def _observe(self, fault: Exception | None) -> None:
+        """Says once that the file cannot be written, and once that it can again: the clients learn no reason."""
+        if fault is not None and not self._failing:
+            _log.error("log.cannot_be_written", path=str(self._path), reason=str(fault))
+        elif fault is None and self._failing:
+            _log.info("log.is_written_again", path=str(self._path))
+        self._failing = fault is not None
 
     def _forget(self, order: Forget) -> None:
         error: Exception | None = None

@@ -123,8 +123,8 @@ class Connection:
             raise UnavailableError(f"MongoDB at {self.address} did not answer within {seconds:.0f} s") from error
         except PyMongoError as error:
             if is_out_of_reach(error):
-                # The driver's own settings and its picture of the servers follow; what happened comes first.
-                reason = str(error).partition(" (configured timeouts")[0]
+                # The driver's own settings and its picture of the servers follow, or all that was sent; what happened comes first.
+                reason = str(error).partition(" (configured timeouts")[0].partition(", full error: ")[0]
                 raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {reason}") from error
             raise
 
