@@ -1,10 +1,12 @@
 """What a client sees while a store is away, or when nobody can say yet whether a command was recorded."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from api.workers import running_workers
 from domain.errors import OutcomeUnknownError, UnavailableError
 from domain.log.port import Execution, Outcome
 from tests.product_kit import Product, embedded_settings, product, settled
@@ -35,6 +37,27 @@ async def test_before_anything_is_folded_a_payload_has_what_its_command_did(serv
     # Of Bob nothing is known here but that somebody follows him.
     assert payload["user"] is None
     assert payload["receipt"]["status"] == "ACCEPTED"
+
+
+EDIT = """mutation E($input: EditPostInput!) { editPost(input: $input) {
+  changed post { text revisions { text } } userErrors { code } } }"""
+
+
+@pytest.mark.slow
+async def test_what_a_payload_cannot_foresee_waits_for_the_command_or_is_said_to_be_late(served: Product) -> None:
+    """Lists below what was changed, and all that a repeat shows."""
+    ann = await served.register("ann")
+    async with running_workers(served.services):
+        given = {"postId": await ann.post("One"), "text": "Two"}
+    answer = await served.ask(EDIT, {"input": given}, ann.headers)
+    assert answer["data"]["editPost"]["post"]["text"] == "Two"
+    assert answer["extensions"]["consistency"] == {"reached": False}
+    again = await served.ask(EDIT.replace("revisions { text }", ""), {"input": given}, ann.headers)
+    assert (again["data"]["editPost"]["changed"], again["extensions"]["consistency"]) == (False, {"reached": False})
+    async with running_workers(served.services) as working:
+        await settled(replace(served, services=working))
+        folded = await served.ask(EDIT, {"input": given}, ann.headers)
+    assert [one["text"] for one in folded["data"]["editPost"]["post"]["revisions"]] == ["Two", "One"]
 
 
 @pytest.mark.slow

@@ -157,8 +157,13 @@ async def _look(
     post: str | None = None,
     person: str | None = None,
 ) -> Sight | None:
-    """What the command's own events do not bring may not have been folded yet: then once more, when it has."""
+    """What the command's own events do not bring may not have been folded yet: then once more, when it has. Of a repeat, which has none, nothing is known
+    before what it repeats was folded; nor of lists below, whichever it was."""
+    seen = merged(context.seen, result.outcome.positions)
+    if not result.outcome.events:
+        context.seen = seen
     await consistent(context, SHOWN, LOOK)
+    context.seen = seen
     try:
         async with asyncio.timeout(LOOK):
             sight = await _read(context, result, post, person)
