@@ -7,7 +7,7 @@ from projections.feeds import FeedEntry
 from projections.paging import Page, Window, fill
 from projections.posts import PostDoc, pinned_posts, quotes_of
 from projections.relations import Relation, RelationKind, relations_of
-from projections.rules import FeedItem, PostView, show_post
+from projections.rules import FeedItem, PostView, item_of, show_post
 from projections.sight import Sight, hydrate
 
 MOST_PINS = 20
@@ -41,7 +41,7 @@ def _item(sight: Sight, relation: Relation) -> FeedItem | None:
         return None
     author, id_ = view.post.author, view.post.id
     entry = FeedEntry(author=author, item=id_, key=relation.key, post=id_, post_author=author)
-    return FeedItem(entry, view)
+    return item_of(sight, entry, view)
 
 
 async def quotes_page(documents: Documents, viewer: str | None, post: str, window: Window) -> Page[PostView]:

@@ -47,14 +47,6 @@ async def see_person_by_handle(documents: Documents, viewer: str | None, handle:
     return (await see_people(documents, viewer, [profile.id]))[0] if profile is not None else None
 
 
-async def see_entries(
-    documents: Documents, viewer: str | None, entries: Sequence[FeedEntry], feed: Feed = Feed.PERSON, now: int = 0
-) -> Sequence[FeedItem | None]:
-    """Feed items in the order of ``entries``, None for what rules leave out; one wave, three finds. ``now`` is for mutes (Sight)."""
-    sight = await hydrate(documents, viewer, entries=entries, now=now)
-    return [show_item(sight, entry, feed) for entry in entries]
-
-
 async def author_page(
     documents: Documents, viewer: str | None, author: str, window: Window, chosen: AuthorFilter
 ) -> Page[FeedItem]:
@@ -77,13 +69,18 @@ async def author_page(
 
 
 async def hashtag_page(documents: Documents, viewer: str | None, tag: str, window: Window, now: int) -> Page[FeedItem]:
-    """Public posts under a folded tag (domain.text.fold_tag), newest first. Two waves and four finds a round."""
+    """Public posts under a folded tag (domain.text.fold_tag), newest first. Two waves and four finds a round; another wave of two where
+    somebody is answered."""
 
     async def fetch(after: After | None, limit: int) -> Sequence[TaggedPost]:
         return await tagged_posts(documents, tag, after=after, limit=limit, reverse=not window.backward)
 
     async def resolve(found: Sequence[TaggedPost]) -> Sequence[FeedItem | None]:
-        return await see_entries(documents, viewer, [tagged.entry for tagged in found], Feed.OPEN, now)
+        entries = [tagged.entry for tagged in found]
+        sight = await hydrate(documents, viewer, entries=entries, now=now)
+        answered = [post.reply_to_author for post in sight.posts.values() if post.reply_to_author is not None]
+        sight = sight.joined(await hydrate(documents, viewer, people=answered))
+        return [show_item(sight, entry, Feed.OPEN) for entry in entries]
 
     return await fill(fetch, resolve, window)
 

@@ -177,8 +177,8 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 
 class FeedItem(msgspec.Struct, frozen=True):
-    """An item with its post; ``reposted_by`` is the reason of a repost. ``answers``: that it is a reply is to be said, in homes and where one person's posts
-    are; ``reply_to`` is to whom, None where they are gone or behind a block. ``sort_at`` is in microseconds."""
+    """An item with its post; ``reposted_by`` is the reason of a repost. ``answers``: it is a reply, and no repost of one; ``reply_to`` is to whom, None where they are gone or
+    behind a block. An item says the same of itself in every feed, for clients keep it by its id. ``sort_at`` is in microseconds."""
 
     entry: FeedEntry
     post: PostView
@@ -225,8 +225,11 @@ def show_item(sight: Sight, entry: FeedEntry, feed: Feed = Feed.PERSON) -> FeedI
     if rules(sight, OfItem(entry, feed)) is not Verdict.SHOWN:
         return None
     post = show_post(sight, entry.post)
-    if isinstance(post, Tombstone):
-        return None
+    return None if isinstance(post, Tombstone) else item_of(sight, entry, post)
+
+
+def item_of(sight: Sight, entry: FeedEntry, post: PostView) -> FeedItem:
+    """The item of a post that is shown."""
     by = show_person(sight, entry.author) if entry.repost else None
-    to = entry.reply_to_author if feed is not Feed.OPEN else None
+    to = post.post.reply_to_author if not entry.repost else None
     return FeedItem(entry, post, by, to is not None, show_person(sight, to, listed=True) if to is not None else None)

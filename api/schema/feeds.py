@@ -109,10 +109,14 @@ def _followed(
 async def bookmarks(
     context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> Connection[FeedItem]:
-    return await own_list(context, "bookmarks", kept.bookmarks_page, present_item, first, after, last, before)
+    return await own_list(
+        context, "bookmarks", kept.bookmarks_page, partial(present_item, kept="bookmark"), first, after, last, before
+    )
 
 
 async def likes(
     context: RequestContext, first: int | None, after: str | None, last: int | None, before: str | None
 ) -> Connection[FeedItem]:
-    return await own_list(context, "likes", kept.likes_page, present_item, first, after, last, before)
+    return await own_list(
+        context, "likes", kept.likes_page, partial(present_item, kept="like"), first, after, last, before
+    )

@@ -248,10 +248,12 @@ FeedReason = Annotated[
     description="An item of a feed: a post, and why it is there. What a person posted and reposted may have the same post twice; a home has no repost of what stands a little further down."
 )
 class FeedItem:
-    id: strawberry.ID = strawberry.field(description="Of the item, not of the post: the same in every feed.")
+    id: strawberry.ID = strawberry.field(
+        description="Of the item, not of the post: the same in every feed, but for bookmarks and likes, which have items of their own."
+    )
     post: PostResult = strawberry.field(description="The post, or what stands in its place.")
     reason: FeedReason | None = strawberry.field(
-        description="Why it is here, in homes and among a person's posts; null where its author posted it and it answers nothing. Of a repost the reason is the repost, whatever was reposted."
+        description="Why it is here; null where its author posted it and it answers nothing. Of a repost the reason is the repost, whatever was reposted."
     )
     sort_at: Timestamp = strawberry.field(
         description="What the feed is sorted by: when it was posted or reposted; when the viewer came to like or bookmark it."
@@ -400,9 +402,10 @@ def _facet(text: str, facet: events.Facet) -> Facet:
     )
 
 
-def present_item(viewer: str | None, item: rules.FeedItem) -> FeedItem:
+def present_item(viewer: str | None, item: rules.FeedItem, kept: str = "") -> FeedItem:
+    """``kept``: the list of the viewer's own that it stands in, where it is another item than in feeds, for it has another time."""
     return FeedItem(
-        id=item_id(item.id),
+        id=item_id(f"{kept}-{item.id}" if kept else item.id),
         post=present_post(viewer, item.post),
         reason=_reason(viewer, item),
         sort_at=Timestamp(item.sort_at),
@@ -418,5 +421,5 @@ def _reason(viewer: str | None, item: rules.FeedItem) -> RepostReason | ReplyRea
 
 
 def item_id(item: str) -> strawberry.ID:
-    """Of an item by its bare id: a post's own, or {actor}-{post} of a repost."""
+    """Of an item by its bare id: a post's own, {actor}-{post} of a repost, or {list}-{post} of one that the viewer keeps."""
     return strawberry.ID(f"i_{item}")

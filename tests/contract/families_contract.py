@@ -112,6 +112,7 @@ async def check_lists(documents: Documents, world: World, viewer: str | None, *,
     for tag in ("tea", "rain"):
         items = await through(partial(hashtag_page, documents, viewer, tag, now=world.now))
         assert [item.id for item in items] == oracle.hashtag(viewer, tag)
+        check_reasons(world, viewer, items)
     for person in PEOPLE:
         items = await through(partial(author_page, documents, viewer, person, chosen=AuthorFilter.MEDIA))
         assert [item.id for item in items] == oracle.media(viewer, person)

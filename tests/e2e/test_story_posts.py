@@ -30,6 +30,11 @@ LISTS = """query { viewer { likes { nodes { post { ... on Post { id } } } } book
 OF = """query O($handle: String!, $filter: PostsFilter!) { user(handle: $handle) { counts { posts } pinnedPosts { id }
   posts(filter: $filter) { nodes { post { ... on Post { id } } } } } }"""
 
+WHEREVER = """query W {
+  viewer { homeFeed { nodes { ...I } } user { posts { nodes { ...I } } } likes { nodes { ...I } } bookmarks { nodes { ...I } } }
+  hashtagFeed(name: "kettle") { nodes { ...I } } }
+fragment I on FeedItem { id sortAt reason { ... on ReplyReason { to { handle } } } post { ... on Post { id } } }"""
+
 
 @asynccontextmanager
 async def served_on(folder: Path, addresses: Addresses | None) -> AsyncIterator[Product]:
@@ -63,6 +68,7 @@ async def the_story(served: Product) -> None:
     await they_show(ann, bob)
     await they_look_back(ann, bob)
     await they_keep(ann, bob)
+    await they_answer(ann, bob)
     await they_pin(ann, bob)
 
 
@@ -173,6 +179,20 @@ async def they_keep(ann: Person, bob: Person) -> None:
     assert (await seen(bob, posts[0]))["counts"]["bookmarks"] == 0
     ann.token = bob.token
     assert (await ann.ask(LISTS))["viewer"] == {"likes": {"nodes": []}, "bookmarks": {"nodes": []}}
+
+
+async def they_answer(ann: Person, bob: Person) -> None:
+    """An item says the same of itself wherever it stands, for clients keep what they were told by its id."""
+    bob.token = ann.token
+    answer = await bob.post("Put it on the #kettle", replyTo=await ann.post("Where does it go?"))
+    await bob.done("likePost", postId=answer)
+    await bob.done("bookmarkPost", postId=answer)
+    found = await bob.ask(WHEREVER)
+    lists = [found["hashtagFeed"], *(found["viewer"][name] for name in ("homeFeed", "likes", "bookmarks"))]
+    lists.append(found["viewer"]["user"]["posts"])
+    items = [next(item for item in one["nodes"] if item["post"]["id"] == answer) for one in lists]
+    assert [item["reason"] for item in items] == [{"to": {"handle": "ann"}}] * 5
+    assert len({item["id"] for item in items}) == len({(item["id"], item["sortAt"]) for item in items}) == 3
 
 
 async def they_pin(ann: Person, bob: Person) -> None:
