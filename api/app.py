@@ -25,7 +25,14 @@ from api.websocket import GraphQLOverWebSocket
 COMPRESS_FROM: Final = 1_024
 COMPRESSION: Final = 5
 ASKED: Final = ("Authorization", "Content-Type", "X-Consistency-Token", "X-Request-Id", "Last-Event-ID", "traceparent")
-EXPOSED: Final = ("X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset")
+EXPOSED: Final = (
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Used",
+    "X-RateLimit-Reset",
+    "Retry-After",
+)
 
 
 def create_app(

@@ -24,9 +24,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth.access import bearer
 from api.errors import HTTP_STATUS, CodedError, RequestCode, RequestError
-from api.limits.budget import network
+from api.limits.budget import Standing, network
 from api.middleware import current_traceparent
-from api.operations import Caller, Engine, Operation, Params, Payload
+from api.operations import Caller, Engine, Params, Payload
 from api.params import ParamsError, read_body, read_query_string
 from api.playground import Playground
 from api.services import Services
@@ -130,10 +130,12 @@ class GraphQLOverHttp:
         return b"".join(parts)
 
     async def _run(self, request: Request, params: Params, media: str) -> Response:
+        caller: Caller | None = None
         try:
-            operation = self._engine.begin(params, self._caller(request), self._allowed(request, media))
+            caller = self._caller(request)
+            operation = self._engine.begin(params, caller, self._allowed(request, media))
         except RequestError as error:
-            return self._refused(error, request, media)
+            return self._refused(error, request, media, caller)
         if media == EVENTS:
             if self._streams >= self._services.settings.max_sockets or self._closing.is_set():
                 raise HttpError(503, "no more streams now", {"retry-after": "1"})
@@ -141,8 +143,8 @@ class GraphQLOverHttp:
         try:
             payload = await self._engine.run(operation)
         except RequestError as error:
-            return self._refused(error, request, media)
-        return _json(payload, 200, _content_type(media), self._limit_headers(operation))
+            return self._refused(error, request, media, caller)
+        return _json(payload, 200, _content_type(media), _limit_headers(operation.context.standing()))
 
     def _allowed(self, request: Request, media: str) -> AbstractSet[OperationType]:
         allowed = GOTTEN if request.method == "GET" else POSTED
@@ -165,26 +167,19 @@ class GraphQLOverHttp:
             user_agent=headers.get("user-agent", ""),
         )
 
-    def _refused(self, error: RequestError, request: Request, media: str) -> Response:
+    def _refused(self, error: RequestError, request: Request, media: str, caller: Caller | None) -> Response:
         payload = error.payload(request.scope["state"]["request_id"])
         if media == EVENTS:
             return EventStream.refusal(payload)
         if error.misplaced and request.method == "GET":
             return _json(payload, 405, _content_type(media), {"allow": "POST"})
         status = 400 if error.misplaced else _status(error, media)
-        headers = {"www-authenticate": "Bearer"} if status == HTTP_STATUS[Code.UNAUTHENTICATED] else {}
+        headers = _limit_headers(self._services.budget.standing(caller.payer)) if caller else {}
+        if retry_after := _extensions(error).get("retryAfter"):
+            headers["retry-after"] = str(retry_after)
+        if status == HTTP_STATUS[Code.UNAUTHENTICATED]:
+            headers["www-authenticate"] = "Bearer"
         return _json(payload, status, _content_type(media), headers)
-
-    def _limit_headers(self, operation: Operation) -> dict[str, str]:
-        standing = operation.context.standing()
-        if not standing.limit:
-            return {}
-        return {
-            "x-ratelimit-limit": str(standing.limit),
-            "x-ratelimit-remaining": str(standing.remaining),
-            "x-ratelimit-used": str(standing.used),
-            "x-ratelimit-reset": str(-(-standing.resets_at // 1_000_000)),
-        }
 
 
 def negotiate(accept: str | None) -> str:
@@ -208,6 +203,17 @@ def wants_page(request: Request) -> bool:
     return request.method == "GET" and "query" not in request.query_params and HTML in request.headers.get("accept", "")
 
 
+def _limit_headers(standing: Standing) -> dict[str, str]:
+    if not standing.limit:
+        return {}
+    return {
+        "x-ratelimit-limit": str(standing.limit),
+        "x-ratelimit-remaining": str(standing.remaining),
+        "x-ratelimit-used": str(standing.used),
+        "x-ratelimit-reset": str(-(-standing.resets_at // 1_000_000)),
+    }
+
+
 def _quality(options: list[str]) -> float:
     for option in options:
         if option.startswith("q="):
@@ -221,8 +227,11 @@ def _quality(options: list[str]) -> float:
 def _status(error: RequestError, media: str) -> int:
     if media == JSON or (media == "*" and not error.malformed):
         return 200
-    code = (error.errors[0].extensions or {}).get("code") if error.errors else None
-    return HTTP_STATUS.get(str(code), 400)
+    return HTTP_STATUS.get(str(_extensions(error).get("code")), 400)
+
+
+def _extensions(error: RequestError) -> Mapping[str, object]:
+    return (error.errors[0].extensions or {}) if error.errors else {}
 
 
 def _content_type(media: str) -> str:

@@ -18,12 +18,14 @@ class ParamsError(Exception):
 
 
 class _Body(msgspec.Struct, frozen=True, rename="camel"):
-    query: str
+    query: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
 
     def params(self) -> Params:
+        if self.query is None:
+            raise _no_query(self.extensions)
         return Params(self.query, self.operation_name or None, self.variables or {}, self.extensions or {})
 
 
@@ -45,10 +47,8 @@ def read_body(data: bytes | msgspec.Raw) -> Params:
 
 
 def read_query_string(query: Mapping[str, str]) -> Params:
-    if "query" not in query:
-        raise ParamsError("the parameter `query` is missing")
     variables, extensions = (_guarded(_object, query.get(name) or "null") for name in ("variables", "extensions"))
-    return Params(query["query"], query.get("operationName") or None, variables or {}, extensions or {})
+    return _Body(query.get("query"), query.get("operationName"), variables, extensions).params()
 
 
 def read_message(data: str) -> Message:
@@ -63,7 +63,14 @@ def read_object(data: msgspec.Raw) -> Mapping[str, object]:
 def _guarded(decoder: msgspec.json.Decoder[T], data: bytes | str | msgspec.Raw) -> T:
     try:
         return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except msgspec.ValidationError as error:
         raise ParamsError(str(error)) from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ParamsError(f"This is not JSON: {error}") from None
     except RecursionError:
         raise ParamsError("JSON is nested too deeply") from None
+
+
+def _no_query(extensions: Mapping[str, Any] | None) -> ParamsError:
+    """Clients of automatic persisted queries know the first by its words, and then send the query itself."""
+    return ParamsError("PersistedQueryNotSupported" if "persistedQuery" in (extensions or {}) else "`query` is missing")

@@ -48,4 +48,4 @@ def _token(session: str, secret: bytes) -> RefreshToken:
 
 
 def _invalid() -> Refusal:
-    return refuse(Code.UNAUTHENTICATED, "this refresh token is not valid: sign in again")
+    return refuse(Code.UNAUTHENTICATED, "This refresh token is not valid; sign in again.", "refreshToken")

@@ -47,7 +47,13 @@ async def read_live(services: Services, bound_to: str, cursor: str, current: Map
 
     Refusal CURSOR_INVALID for any other, and for one ahead of the signals; CURSOR_TOO_OLD where what came after it is not kept any more.
     """
-    positions = services.signer.read_vector(Purpose.LIVE, cursor, bound_to)
+    try:
+        positions = services.signer.read_vector(Purpose.LIVE, cursor, bound_to)
+    except Refusal as refusal:
+        message = (
+            "This is no cursor of this stream: it is good for the stream, its arguments and the person it was given to."
+        )
+        raise refuse(refusal.problems[0].code, message, "after") from None
     if _ahead(positions, current) and _ahead(positions, await services.live.checkpoints()):
         raise refuse(Code.CURSOR_INVALID, "This cursor is ahead of the stream.", "after")
     await require_kept(services, positions)

@@ -86,7 +86,10 @@ def _place(signer: Signer, name: str, cursor: str | None, argument: str) -> Afte
     try:
         return After(*signer.read_cursor(name, cursor))
     except Refusal as refusal:
-        raise refuse(refusal.problems[0].code, str(refusal), argument) from None
+        message = (
+            "This is no cursor of this list: it is good for the list, its arguments and the person it was given to."
+        )
+        raise refuse(refusal.problems[0].code, message, argument) from None
 
 
 def edges(signer: Signer, name: str, page: Page[R], present: Callable[[R], T]) -> list[Edge[T]]:

@@ -4,7 +4,6 @@ from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Final, NewType
 
 import strawberry
-from graphql import GraphQLError
 
 Timestamp = NewType("Timestamp", int)
 """Microseconds since the epoch."""
@@ -19,10 +18,10 @@ def format_time(micros: int) -> str:
 
 
 def parse_time(value: object) -> int:
-    """Microseconds of an ISO 8601 text with a date, a time and a zone. GraphQLError for any other."""
+    """Microseconds of an ISO 8601 text with a date, a time and a zone. ValueError for any other, of which the client is told where it stands."""
+    problem = ValueError("a DateTime is a string in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z.")
     if not isinstance(value, str):
-        raise GraphQLError("A DateTime is a string in ISO 8601.")
-    problem = GraphQLError("A DateTime is in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z.")
+        raise problem
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -81,6 +81,15 @@ async def test_body_that_is_no_request_is_400(served: Edge, body: bytes) -> None
     assert code_of(answer.json()) == "BAD_REQUEST"
 
 
+async def test_clients_of_persisted_queries_are_told_to_send_the_query(served: Edge) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+    posted = await served.client.post("/graphql", json={"extensions": extensions})
+    gotten = await served.client.get("/graphql", params={"extensions": json.dumps(extensions)})
+    for answer in (posted, gotten):
+        assert (answer.status_code, answer.json()["errors"][0]["message"]) == (400, "PersistedQueryNotSupported")
+    assert (await served.ask("{ hello }", extensions=extensions)).json()["data"]
+
+
 async def test_unknown_keys_of_a_request_are_ignored(served: Edge) -> None:
     answer = await served.ask("{ hello }", onBehalfOf="nobody", id=3)
     assert answer.json()["data"] == {"hello": "hello world"}

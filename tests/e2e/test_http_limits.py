@@ -24,6 +24,8 @@ async def test_budget_is_told_and_then_spent(tmp_path: Path) -> None:
         extensions = spent.json()["errors"][0]["extensions"]
         assert extensions["code"] == "COST_EXCEEDED"
         assert 3_500 < extensions["retryAfter"] <= 3_600
+        assert spent.headers["retry-after"] == str(extensions["retryAfter"])
+        assert [spent.headers[name] for name in names] == ["20", "20", "0"]
         assert "data" not in spent.json()
 
 

@@ -1,19 +1,22 @@
 """Ids, times and page arguments: what comes in is checked once, what goes out has one form."""
 
 import pytest
-from graphql import GraphQLError
+from graphql import OperationDefinitionNode, parse, validate
+from graphql.execution.values import get_variable_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.schema.ids import Kind, bare_id, global_id, kind_and_bare
 from api.schema.pages import connection, list_name, window
 from api.schema.scalars import format_time, parse_time
+from api.schema.schema import schema
 from api.signing import Signer
 from domain.errors import Code, Refusal
 from domain.ids import mint_id
 from projections.documents.port import After
 from projections.paging import Item, Page, Window
 
+SCHEMA = schema._schema
 SIGNER = Signer([b"k" * 32], "log")
 ID = mint_id(5, lambda n: bytes(range(n)))
 
@@ -51,8 +54,18 @@ def test_a_time_may_have_any_zone() -> None:
 
 @given(st.one_of(st.text(), st.integers(), st.none(), st.datetimes().map(str)))
 def test_what_is_no_time_is_a_client_error(value: object) -> None:
-    with pytest.raises(GraphQLError):
+    with pytest.raises(ValueError, match="ISO 8601"):
         parse_time(value)
+
+
+def test_a_client_is_told_where_the_time_stands_that_is_none() -> None:
+    literal = validate(SCHEMA, parse('{ trends(at: "yesterday") { liveCursor } }'))
+    asked = parse("query Q($at: DateTime) { trends(at: $at) { liveCursor } }").definitions[0]
+    assert isinstance(asked, OperationDefinitionNode)
+    variable = get_variable_values(SCHEMA, asked.variable_definitions or (), {"at": "yesterday"})
+    for errors in (literal, variable):
+        assert isinstance(errors, list)
+        assert [(bool(error.locations), "ISO 8601" in error.message) for error in errors] == [(True, True)]
 
 
 def test_a_window_reads_either_way() -> None:
