@@ -135,6 +135,20 @@ async def test_a_caller_that_gives_up_is_told_so_and_the_attempt_goes_on(own: St
     assert (await log.execute(counting(stream, log.identity.shards))).events[0].version == 4
 
 
+async def test_a_command_behind_which_nothing_can_be_read_is_answered_all_the_same(own: Store) -> None:
+    log = await own.open()
+    stream = await warm(log)
+    place = log.shards[SHARD].seen + 1
+    columns = "generation, shard, segment, position, head, head_attempt, body"
+    # In its place stands what is no event, so that nobody can tell whose it is.
+    row = f"1, {SHARD}, 0, {place}, {place}, 'another', 0xc1"
+    await own.tables.define(f"INSERT INTO {{0}}.event_log ({columns}) VALUES ({row}) IF NOT EXISTS")
+    execution = counting(stream, log.identity.shards)
+    with pytest.raises(OutcomeUnknownError) as unknown:
+        await asyncio.wait_for(log.execute(execution), 20)
+    assert unknown.value.command_id == execution.metadata.command_id
+
+
 async def test_what_was_never_sent_is_turned_away_soon_and_never_appended(own: Store, proxy: Proxy) -> None:
     log = await own.open(through=proxy)
     shards = log.identity.shards

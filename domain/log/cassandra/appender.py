@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from domain.errors import LogError, OverloadedError, TidingsError, UnavailableError
+from domain.errors import LogError, OutcomeUnknownError, OverloadedError, TidingsError, UnavailableError
 from domain.ids import Entropy, mint_id
 from domain.log.batching import Aggregates, Base, Batch, Fate, decide_batch, generation_closed, log_stream, room_after
 from domain.log.cassandra import metrics
@@ -255,6 +255,11 @@ class Appender:
             for decision in batch.decisions:
                 decision.waiting.fail(error)
             return
+        except LogError as error:
+            # What stands in its place cannot be read: whether it was appended will not be known.
+            for ticket in (decision.waiting for decision in batch.decisions):
+                ticket.fail(OutcomeUnknownError(ticket.execution.metadata.command_id) if ticket.sent else error)
+            raise
         finally:
             self._flying = None
         if applied:
