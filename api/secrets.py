@@ -41,7 +41,7 @@ def _keys(variable: str, value: SecretStr | None, settings: Settings) -> tuple[b
     if value is not None:
         text = value.get_secret_value()
     elif settings.embedded:
-        text = _kept(settings.data_dir / "secrets" / variable.lower())
+        text = _file(variable, settings.data_dir / "secrets" / variable.lower())
     else:
         raise SettingsError(
             f"{variable}: must be set where the log or the documents are not files of this machine; see `tidings secrets`"
@@ -69,6 +69,14 @@ def _from_base64(text: str) -> bytes:
 def new_key() -> str:
     """A fresh key in the form that the environment takes."""
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def _file(variable: str, path: Path) -> str:
+    try:
+        return _kept(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it holds no text"
+        raise SettingsError(f"{variable}: is not set, and cannot be kept in {path} of DATA_DIR: {reason}") from error
 
 
 def _kept(path: Path) -> str:

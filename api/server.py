@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,8 +23,12 @@ class Server(uvicorn.Server):
     """Stops on SIGTERM and SIGINT: no more connections, then streams and sockets end (so that clients reconnect elsewhere), then requests in work, at
     most SHUTDOWN_TIMEOUT seconds. Returns then, and does not raise the signal anew: the stores are yet to be closed."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, closing: asyncio.Event) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, closing: asyncio.Event, started: Callable[[], None] | None = None
+    ) -> None:
+        """``started`` is called when connections are taken."""
         self._closing = closing
+        self._started = started
         config = uvicorn.Config(
             app,
             loop="none",
@@ -46,6 +50,11 @@ class Server(uvicorn.Server):
             ws_per_message_deflate=False,
         )
         super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._started is not None:
+            self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._closing.set()
@@ -75,6 +84,8 @@ def bound(host: str, port: int, variables: tuple[str, str]) -> socket.socket:
         sock.bind(address)
     except OSError as error:
         sock.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortError(f"{variables[0]} {host!r} is no address of this machine.") from error
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
         option = " (or --port 8001)" if variables[1] == "PORT" else ""
         raise PortError(f"{host} port {port} {reason}. Choose another with {variables[1]}=8001{option}.") from error

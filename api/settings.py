@@ -1,8 +1,10 @@
 """What can be configured, each by one environment variable of the field's name in capitals."""
 
 import json
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -13,6 +15,9 @@ from domain.limits import Limits
 
 LOG_SCHEMES = ("sqlite", "cassandra")
 DOCUMENT_SCHEMES = ("sqlite", "mongodb", "mongodb+srv")
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+"""As a browser sends it (RFC 6454, 6.2)."""
 
 
 class SettingsError(Exception):
@@ -130,6 +135,29 @@ class Settings(BaseSettings):
             else value
         )
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [origin for origin in value if origin != "*" and not _ORIGIN.fullmatch(origin)]
+        if wrong:
+            raise ValueError(
+                f"an origin is a scheme, a host and perhaps a port, as https://example.org; not {wrong[0]}"
+            )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for address in (part.strip() for part in value.split(",")):
+            if address not in ("", "*"):
+                ip_network(address)
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("log_url")
     @classmethod
     def _log_scheme(cls, value: str) -> str:
@@ -143,7 +171,10 @@ class Settings(BaseSettings):
     @field_validator("limits", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
-        return json.loads(value) if isinstance(value, str) else value
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"is no JSON ({error})") from None
 
     @field_validator("limits")
     @classmethod
@@ -191,6 +222,9 @@ class Settings(BaseSettings):
 def _known_scheme(value: str, schemes: tuple[str, ...]) -> str:
     if value and urlsplit(value).scheme not in schemes:
         raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+    # A connection of its own to ":memory:" is an empty file of its own.
+    if value.startswith("sqlite:") and value.removeprefix("sqlite:///") in ("", ":memory:", value):
+        raise ValueError("must look like sqlite:///path, or sqlite:////path from the root; the path is that of a file")
     return value
 
 
@@ -216,4 +250,4 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _explain(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
-    return f"{name.upper()}: {problem['msg']}"
+    return f"{name.upper()}: {problem['msg'].removeprefix('Value error, ')}"

@@ -5,6 +5,7 @@ Adapters are imported where they are chosen: an embedded server loads no driver,
 
 # ruff: noqa: PLC0415 (see above)
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from domain.log.cassandra import CassandraLog
 
 CASSANDRA_PORT: Final = 9042
+_PORTS: Final = range(1, 65_536)
+_KEYSPACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,42}")
+"""Cassandra takes 48 characters, and the subject keys' keyspace has _keys behind its name."""
 COLLECTIONS_OF_ALL: Final[tuple[Collection, ...]] = (*COLLECTIONS, *(c for family in ALL for c in family.collections))
 
 
@@ -154,7 +158,9 @@ async def open_scratch_documents(path: Path) -> AsyncIterator[Documents]:
 
 async def migrate(settings: Settings, secrets: Secrets) -> None:
     """Makes what both stores need: keyspaces, tables, collections, indexes. May be repeated; to be run by one process at a time. Raises StoreError."""
-    if not settings.log_address.startswith("sqlite:"):
+    if settings.log_address.startswith("sqlite:"):
+        await (await open_log(settings, secrets)).close()
+    else:
         await _migrate_cassandra(settings, secrets)
     documents = await open_documents(settings)
     try:
@@ -234,8 +240,10 @@ def cassandra_address(address: str) -> tuple[list[str], int, str]:
     hosts = [host for host, _, _ in names if host]
     ports = {port for _, _, port in names if port}
     keyspace = parts.path.strip("/")
-    if not hosts or not keyspace or len(ports) > 1 or not all(port.isdecimal() for port in ports):
+    if not hosts or len(ports) > 1 or not all(port.isdecimal() and int(port) in _PORTS for port in ports):
         raise SettingsError(
             "LOG_URL: must look like cassandra://host:port[,host…]/keyspace, with one port for all hosts"
         )
+    if not _KEYSPACE.fullmatch(keyspace):
+        raise SettingsError("LOG_URL: a keyspace is named by a letter and at most 42 more letters, digits and _")
     return hosts, int(ports.pop()) if ports else CASSANDRA_PORT, keyspace

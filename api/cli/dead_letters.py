@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from api.cli.running import begin, console, run
+from api.cli.running import begin_on_log, console, run
 from api.health import NAMES
 from api.services import Services, open_services
 from api.settings import Settings
@@ -42,7 +42,7 @@ def list_(
 ) -> None:
     """List dead letters: the event that could not be taken in, and those of its stream that wait behind it. Exit code 1 if there are any."""
     names = NAMES if projection is None else (_known(projection),)
-    letters = run(_list(begin(), names, limit))
+    letters = run(_list(begin_on_log(), names, limit))
     if as_json:
         typer.echo(msgspec.json.encode(letters).decode())
     elif letters:
@@ -56,7 +56,7 @@ def list_(
 @dead_letters_app.command()
 def show(projection: Projection, shard: Shard, sequence: Sequence_) -> None:
     """Show one dead letter, and how many events wait behind it."""
-    letter, waiting = run(_show(begin(), _known(projection), shard, sequence))
+    letter, waiting = run(_show(begin_on_log(), _known(projection), shard, sequence))
     for name, value in letter.items():
         console.print(f"{name:<10} {value}", markup=False)
     console.print(f"{waiting} later events of its stream wait.")
@@ -76,7 +76,7 @@ def skip(
 
     An event that only a rebuild could not take in is passed over by the rebuild alone.
     """
-    run(_skip(begin(), _known(projection), shard, sequence, reason, yes))
+    run(_skip(begin_on_log(), _known(projection), shard, sequence, reason, yes))
 
 
 def _known(projection: str) -> str:

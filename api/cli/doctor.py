@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from api.cli.running import begin, console, run
@@ -66,5 +67,7 @@ def _tell(part: str, good: bool, text: str) -> bool:
 def _settings_table(settings: Settings) -> Table:
     table = Table("variable", "value", "meaning", box=None, header_style="bold")
     for name, field in type(settings).model_fields.items():
-        table.add_row(name.upper(), str(getattr(settings, name)), field.description or "")
+        value = str(getattr(settings, name))
+        shown = without_password(value) if name.endswith("_url") else value
+        table.add_row(name.upper(), escape(shown), escape(field.description or ""))
     return table

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from api.cli import transfers
-from api.cli.running import begin, console, run, stopping
+from api.cli.running import begin_on_log, console, run, stopping
 from api.cli.shown import render_history, render_line
 from api.history import History, history, moment, stream_named, time_of
 from api.secrets import load_secrets
@@ -69,7 +69,7 @@ def show(
     What people typed is shown where its key still exists, and <redacted> where it was destroyed; password and token hashes are never shown.
     """
     version, until = _at(at)
-    found = run(_history(begin(), stream, version, until, diff=diff))
+    found = run(_history(begin_on_log(), stream, version, until, diff=diff))
     if as_json:
         typer.echo(
             msgspec.json.encode({"stream": found.stream, "state": found.state, "events": found.moments}).decode()
@@ -124,7 +124,7 @@ def tail_(
 ) -> None:
     """Print the log's events as they come, all shards together, until Ctrl-C. Each shard's events are in order."""
     since = _since(start)
-    run(_tail(begin(), Wanted(tuple(type or ())), account, shard, start, since, follow=follow, as_json=as_json))
+    run(_tail(begin_on_log(), Wanted(tuple(type or ())), account, shard, start, since, follow=follow, as_json=as_json))
 
 
 def _since(start: str) -> int:

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from api.cli.running import begin, console, run
+from api.cli.running import begin_on_log, console, run
 from api.secrets import load_secrets
 from api.settings import Settings
 from api.stores import open_generation, open_log, open_verifier
@@ -69,7 +69,7 @@ def verify(
     """Verify every event, the index by stream and the marks. Safe beside running servers. Exit code 1 if something is wrong, 3 if the store is not there.
 
     It reads the log once and the index once, in bounded memory; rows of the log are never changed, with --repair neither."""
-    identity, report, repairs = run(_verify(begin(), shard, repair=repair))
+    identity, report, repairs = run(_verify(begin_on_log(), shard, repair=repair))
     if as_json:
         typer.echo(msgspec.json.encode(_verdict(identity, report, repairs)).decode())
     else:
@@ -178,7 +178,7 @@ def close(*, yes: Confirmed = False) -> None:
     """End the log's generation in every shard: from then on nothing is appended, until the next generation is opened. There is no way back.
 
     For a log that was restored from a backup, before anything is appended to it; and for a log that is to be given up. May be repeated."""
-    settings = begin()
+    settings = begin_on_log()
     if not yes:
         console.print(
             "This ends the log's generation for good: every command will be refused until `tidings log open-generation`."
@@ -212,7 +212,7 @@ def open_next(
     yes: Confirmed = False,
 ) -> None:
     """Begin the log's next generation, after the last one has ended. Every process must be started again to append to it."""
-    settings = begin()
+    settings = begin_on_log()
     if not yes:
         console.print(
             "This begins a new generation of the log; every process must be started again after it. Say --yes to do it."

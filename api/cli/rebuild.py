@@ -14,7 +14,7 @@ from rich.table import Table
 from api.cli.families import Families, chosen
 from api.cli.findings import Found, found, show
 from api.cli.progress_bars import bars
-from api.cli.running import begin, console, run
+from api.cli.running import begin_on_log, console, run
 from api.services import Services, open_services
 from api.settings import Settings
 from projections.folding import Family
@@ -63,7 +63,7 @@ def rebuild(
     switched: it differs, or met an event that it cannot take.
     """
     wanted = chosen(families, every)
-    settings = begin()
+    settings = begin_on_log()
     if abort:
         run(_abort(settings, wanted))
         return

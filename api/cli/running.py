@@ -12,7 +12,8 @@ import uvloop
 from rich.console import Console
 
 from api.logs import configure_logs
-from api.settings import Settings, load_settings
+from api.settings import Settings, load_settings, sqlite_path
+from api.stores import StoreError
 
 T = TypeVar("T")
 
@@ -23,6 +24,15 @@ def begin(**overrides: Any) -> Settings:
     """Settings from the environment and the command's options (None: not given), with logging set up by them."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def begin_on_log() -> Settings:
+    """As ``begin``, for what looks into a log: where its file is not there, as in another working directory, it says so (StoreError) and makes none."""
+    settings = begin()
+    address = settings.log_address
+    if address.startswith("sqlite:") and not sqlite_path(address).exists():
+        raise StoreError("LOG_URL" if settings.log_url else "DATA_DIR", address, "there is no log")
     return settings
 
 

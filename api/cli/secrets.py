@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from api.cli.running import begin, console, run, stopping
+from api.cli.running import begin_on_log, console, run, stopping
 from api.cli.transfers import bar, master_keys, opened, until
 from api.secrets import new_key
 from api.settings import Settings
@@ -39,7 +39,7 @@ def rotate_master(
     Every process must have both keys before it begins (docs/operations.md). Safe beside running servers, and to break off and repeat.
     Exit code 1 while a key is left that needs a retired master key.
     """
-    found = run(_rotate(begin(), check=check))
+    found = run(_rotate(begin_on_log(), check=check))
     if as_json:
         typer.echo(msgspec.json.encode(msgspec.to_builtins(found) | {"done": found.done}).decode())
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -50,8 +51,8 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
             await load_demo(services, Sizes(showcase=True), once=True)
             prefill = Prefill(demo_handles()[0], DEMO_PASSWORD)
         closing = asyncio.Event()
-        server = Server(create_app(services, schema, closing, prefill), settings, closing)
-        _greet(url_of(sock), settings, prefill)
+        greet = partial(_greet, url_of(sock), settings, prefill)
+        server = Server(create_app(services, schema, closing, prefill), settings, closing, greet)
         await server.serve(sockets=[sock])
 
 

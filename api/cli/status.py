@@ -6,7 +6,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from api.cli.running import begin, console, run
+from api.cli.running import begin_on_log, console, run
 from api.health import NAMES
 from api.services import Services, open_services
 from api.settings import Settings
@@ -22,7 +22,7 @@ def status(
     ] = False,
 ) -> None:
     """Show how far each projection has folded the log. Exit code 1 if one has halted or has dead letters."""
-    statuses = run(_statuses(begin()))
+    statuses = run(_statuses(begin_on_log()))
     if as_json:
         typer.echo(msgspec.json.encode(statuses).decode())
     else:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from api.cli.running import begin, run, stopping
+from api.cli.running import begin, begin_on_log, run, stopping
 from api.secrets import Secrets, load_secrets
 from api.settings import Settings, SettingsError
 from api.stores import open_archive
@@ -56,7 +56,7 @@ def export(file: File, keys: Keys = None, passphrase: Passphrase = None, key_fil
     What people typed stays sealed in it; the keys travel in a file of their own, with --keys.
     """
     secret = _secret(passphrase, key_file, confirm=True) if keys is not None else b""
-    run(_export(begin(), file, keys, secret))
+    run(_export(begin_on_log(), file, keys, secret))
 
 
 def import_(file: File, keys: Keys = None, passphrase: Passphrase = None, key_file: KeyFile = None) -> None:

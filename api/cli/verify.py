@@ -11,7 +11,7 @@ import typer
 from api.cli.families import Families, chosen
 from api.cli.findings import found, show
 from api.cli.progress_bars import bars
-from api.cli.running import begin, console, run
+from api.cli.running import begin_on_log, console, run
 from api.services import open_services
 from api.settings import Settings
 from api.stores import open_scratch_documents
@@ -36,7 +36,7 @@ def verify(
     Workers may go on meanwhile. Exit code 1 if anything differs.
     """
     wanted = chosen(families, every=not families)
-    verdicts = run(_verify(begin(), wanted, directory))
+    verdicts = run(_verify(begin_on_log(), wanted, directory))
     if as_json:
         typer.echo(msgspec.json.encode({family: found(verdict) for family, verdict in verdicts.items()}).decode())
     else:

@@ -260,7 +260,7 @@ def test_nothing_is_imported_into_a_file_that_another_process_has_open(
     monkeypatch.setattr(tables, "_BUSY_MILLISECONDS", 20)
     file, there = tmp_path / "export.ndjson", twin(place, tmp_path / "there")
     place.done("events", "export", str(file))
-    there.done("events", "tail", "--no-follow")
+    there.done("migrate")
     with closing(sqlite3.connect(there.folder / "log.db")) as reader:
         assert reader.execute("SELECT COUNT(*) FROM event_log").fetchone() == (0,)
         refused = there.run("events", "import", str(file))

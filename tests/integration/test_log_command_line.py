@@ -34,6 +34,7 @@ def said(result: Result) -> str:
 def test_a_log_is_closed_verified_mended_and_opened_again(runner: CliRunner, tmp_path: Path) -> None:
     assert isinstance(runner.invoke(app, ["log", "verify"]).exception, StoreError)
     assert not (tmp_path / "log.db").exists()
+    assert runner.invoke(app, ["migrate"]).exit_code == 0
     assert runner.invoke(app, ["log", "close"]).exit_code == 2
     closed = runner.invoke(app, ["log", "close", "--yes"])
     assert (closed.exit_code, said(closed)) == (0, "Generation 1 has ended in all 8 shards (8 of them just now).")
@@ -49,7 +50,8 @@ def test_a_log_is_closed_verified_mended_and_opened_again(runner: CliRunner, tmp
 
 
 def test_findings_are_told_and_what_is_derived_is_mended(runner: CliRunner, tmp_path: Path) -> None:
-    runner.invoke(app, ["log", "close", "--yes"])
+    for command in ("migrate", "log close --yes"):
+        assert runner.invoke(app, command.split()).exit_code == 0
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
         connection.execute("DROP TRIGGER events_never_change")
         connection.execute("UPDATE event_log SET payload = x'ff' WHERE shard = 3")

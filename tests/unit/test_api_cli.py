@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
 from api.cli.schema import SCHEMA_FILE
 from api.schema.schema import schema
+from api.stores import StoreError
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
 
@@ -29,6 +31,34 @@ def test_unknown_command_or_option_is_wrong_use() -> None:
     assert RUNNER.invoke(app, ["serve", "--prot", "1"]).exit_code == 2
     for size in ("--accounts=1", "--accounts=4040", "--posts=-1"):
         assert RUNNER.invoke(app, ["seed", size]).exit_code == 2, size
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("status", "verify", "rebuild --all", "log verify", "log close --yes", "log open-generation --yes"),
+        *(
+            "events tail --no-follow",
+            "events show ada",
+            "events export -",
+            "dead-letters list",
+            "secrets rotate-master",
+        ),
+    ],
+)
+def test_what_looks_into_a_log_makes_none(tmp_path: Path, command: str) -> None:
+    """In the wrong working directory an empty log would look as if all were well."""
+    result = RUNNER.invoke(app, command.split(), env={"DATA_DIR": str(tmp_path / "elsewhere"), "LOG_URL": ""})
+    assert isinstance(result.exception, StoreError)
+    assert "DATA_DIR says where it is" in str(result.exception)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_list_of_settings_holds_no_password() -> None:
+    address = {"DOCUMENTS_URL": "mongodb://me:hidden@h/db", "MASTER_KEY": "hidden"}
+    said = RUNNER.invoke(app, ["doctor", "--settings"], env=address).output
+    assert "mongodb://h/db" in said
+    assert "hidden" not in said
 
 
 def test_schema_file_is_what_the_code_gives(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.secrets import decode_key, load_secrets, new_key
+from api.server import PortError, bind
 from api.settings import Settings, SettingsError, load_settings, without_password
 from api.stores import cassandra_address
 
@@ -50,12 +51,36 @@ def test_every_setting_says_what_it_means() -> None:
         ("LIMITS", '{"text_grapheme": 5}'),
         ("LIMITS", '{"text_graphemes": -5}'),
         ("SHARDS", "0"),
+        ("LOG_URL", "sqlite:"),
+        ("LOG_URL", "sqlite:///"),
+        ("LOG_URL", "sqlite://log.db"),
+        ("DOCUMENTS_URL", "sqlite:///:memory:"),
+        ("ALLOWED_ORIGINS", "example.org"),
+        ("ALLOWED_ORIGINS", "https://a.example,https://b.example/app"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=f"^{variable}: "):
         load_settings()
+
+
+def test_what_is_good_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {
+        "LOG_LEVEL": "WARNING",
+        "LOG_FORMAT": "JSON",
+        "ALLOWED_ORIGINS": "http://localhost:3000, capacitor://localhost, http://[::1]:80, *",
+        "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1, ::1",
+        "LOG_URL": "sqlite:///log.db",
+        "DOCUMENTS_URL": "sqlite:////var/lib/documents.db",
+    }
+    for variable, value in good.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert (settings.log_level, settings.log_format) == ("warning", "json")
+    assert len(settings.allowed_origins) == 4
 
 
 def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +131,27 @@ def test_secrets_are_not_shown() -> None:
 def test_password_of_an_address_is_not_shown() -> None:
     assert without_password("mongodb://me:pw@h1:1,h2:2/db?tls=true") == "mongodb://h1:1,h2:2/db"
     assert without_password("sqlite:////var/lib/log.db") == "sqlite:////var/lib/log.db"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_secrets_that_cannot_be_kept_are_named(tmp_path: Path, content: bytes | None) -> None:
+    """What should be a folder is a file; a file holds no text."""
+    folder = tmp_path / "data" / "secrets"
+    if content is None:
+        folder.parent.write_text("")
+    else:
+        folder.mkdir(parents=True)
+        (folder / "master_key").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^MASTER_KEY: .*DATA_DIR"):
+        load_secrets(load_settings(data_dir=tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("192.0.2.1", "HOST '192.0.2.1' is no address"), ("nobody.invalid", "HOST 'nobody.invalid'")]
+)
+def test_an_address_of_another_machine_is_named(host: str, told: str) -> None:
+    with pytest.raises(PortError, match=told):
+        bind(load_settings(host=host, port=0))
 
 
 def test_embedded_secrets_are_made_once_and_are_the_owners_alone(tmp_path: Path) -> None:
@@ -177,6 +223,15 @@ def test_address_of_cassandra() -> None:
     assert cassandra_address("cassandra://a:9043/tidings") == (["a"], 9043, "tidings")
     assert cassandra_address("cassandra://a,b:9043,c/tidings") == (["a", "b", "c"], 9043, "tidings")
     assert cassandra_address("cassandra://a/tidings") == (["a"], 9042, "tidings")
-    for bad in ("cassandra://a", "cassandra:///k", "cassandra://a:1,b:2/k", "cassandra://a:x/k"):
+    for bad in (
+        "cassandra://a",
+        "cassandra:///k",
+        "cassandra://a:1,b:2/k",
+        "cassandra://a:x/k",
+        "cassandra://a:0/k",
+        "cassandra://a:65536/k",
+        "cassandra://a/k-k",
+        f"cassandra://a/{'k' * 44}",
+    ):
         with pytest.raises(SettingsError, match=r"^LOG_URL: "):
             cassandra_address(bad)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut, Unauthorized
+from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut, Unauthorized, UnresolvableContactPoints
 from cassandra.cluster import (
     EXEC_PROFILE_DEFAULT,
     Cluster,
@@ -256,6 +256,8 @@ class _translated:  # noqa: N801 -- reads as the statement it is: with _translat
             return
         if isinstance(error, NoHostAvailable):
             raise NotSentError(f"Cassandra at {self._address} cannot be reached") from error
+        if isinstance(error, UnresolvableContactPoints):
+            raise NotSentError(f"{self._address} is the name of no machine") from error
         if isinstance(error, InvalidRequest | Unauthorized):
             raise RejectedError(f"Cassandra at {self._address} refused a request: {error}") from error
         if isinstance(error, Exception) and not isinstance(error, TidingsError):
