@@ -14,10 +14,17 @@ class Kind(StrEnum):
     POST = "p"
     COMMAND = "c"
     SESSION = "s"
+    VIEWER = "v"
 
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
-_NAMES: Final = {Kind.USER: "user", Kind.POST: "post", Kind.COMMAND: "command", Kind.SESSION: "session"}
+_NAMES: Final = {
+    Kind.USER: "user",
+    Kind.POST: "post",
+    Kind.COMMAND: "command",
+    Kind.SESSION: "session",
+    Kind.VIEWER: "viewer",
+}
 
 
 def global_id(kind: Kind, bare: str) -> str:

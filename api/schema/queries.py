@@ -8,15 +8,16 @@ from api.schema import feeds, progress, searching, threads, trending
 from api.schema.consistency import NAMES, SHOWN, Info, consistent
 from api.schema.enums import SearchType, ThreadSort, TrendKind, TrendWindow
 from api.schema.fields import asks_for, resolved
-from api.schema.finding import find_nodes, find_posts, find_user
+from api.schema.finding import find_posts, find_user
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.instance import MAX_IDS, Instance, RateLimit, describe_instance, describe_standing
 from api.schema.node import Node
+from api.schema.nodes import find_nodes
 from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
 from api.schema.receipts import CommandReceipt
 from api.schema.scalars import Timestamp
 from api.schema.social import PostResult, User, present_user, viewer_of
-from api.schema.viewer import Viewer
+from api.schema.viewer import Viewer, present_viewer
 from domain.errors import Code, refuse
 from domain.names import fold_handle, handle_problems, handle_skeleton
 from projections import reading
@@ -42,7 +43,7 @@ AtArgument = Annotated[
 class Query:
     @resolved("Whoever is signed in; an error UNAUTHENTICATED for guests.")
     def viewer(self, info: Info) -> Viewer | None:
-        return Viewer(account=info.context.require_viewer().account)
+        return present_viewer(info.context.require_viewer().account)
 
     @resolved("A person by id or by handle; null where there is none.")
     async def user(self, info: Info, id: MaybeId = None, handle: MaybeHandle = None) -> User | None:

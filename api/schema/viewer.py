@@ -6,13 +6,17 @@ from api.schema import feeds, notifications, relations
 from api.schema.consistency import Info
 from api.schema.fields import asks_for, resolved
 from api.schema.finding import find_user
+from api.schema.ids import Kind, global_id
+from api.schema.node import Node
 from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last
 from api.schema.sessions import ActiveSession, active_sessions
 from api.schema.social import FeedItem, User
 
 
-@strawberry.type(description="Whoever is signed in.")
-class Viewer:
+@strawberry.type(
+    description="Whoever is signed in. Another thing than the person, with an id of its own; nobody else finds it."
+)
+class Viewer(Node):
     account: strawberry.Private[str]
 
     @resolved("The viewer as a person; null while a new account has not come to the lists yet.")
@@ -108,3 +112,7 @@ class Viewer:
         before: BeforeCursor = None,
     ) -> Connection[User]:
         return await relations.follow_requests(info.context, first, after, last, before)
+
+
+def present_viewer(account: str) -> Viewer:
+    return Viewer(id=strawberry.ID(global_id(Kind.VIEWER, account)), account=account)

@@ -74,6 +74,10 @@ async def they_meet(ann: Person, bob: Person) -> None:
     )
     assert people["user"]["followers"]["nodes"] == [{"handle": "bob"}]
     assert people["viewer"]["user"]["following"]["nodes"] == [{"handle": "ann"}]
+    own = (await ann.ask("{ viewer { id } }"))["viewer"]["id"]
+    oneself = "query N($id: ID!) { node(id: $id) { ... on Viewer { user { handle } } } nodes(ids: [$id]) { id } }"
+    assert await ann.ask(oneself, id=own) == {"node": {"user": {"handle": "ann"}}, "nodes": [{"id": own}]}
+    assert await bob.ask(oneself, id=own) == {"node": None, "nodes": [None]}
 
 
 async def they_talk(ann: Person, bob: Person) -> str:
