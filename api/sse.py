@@ -64,8 +64,9 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        running = asyncio.create_task(self._results(send))
         tasks = [
-            asyncio.create_task(self._results(send)),
+            running,
             asyncio.create_task(_disconnected(receive)),
             asyncio.create_task(_ended(self._closing)),
             asyncio.create_task(_heartbeat(send)),
@@ -73,6 +74,9 @@ class EventStream(Response):
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._operation.type is OperationType.MUTATION:
+                # A command once sent is not taken back by a client that leaves, or a server that stops.
+                await asyncio.wait([running])
         finally:
             for task in tasks:
                 task.cancel()
@@ -94,9 +98,9 @@ class EventStream(Response):
         await _send(send, COMPLETE)
 
     async def _expiry(self, send: Send) -> None:
-        """A stream lasts no longer than the token that opened it."""
+        """A stream lasts no longer than the token that opened it; a mutation is none."""
         context = self._operation.context
-        if context.viewer is None:
+        if context.viewer is None or self._operation.type is OperationType.MUTATION:
             await asyncio.Event().wait()
         else:
             await asyncio.sleep((context.viewer.expires_at - context.services.now()) / 1_000_000)

@@ -94,6 +94,13 @@ async def test_subscription_lets_go_when_its_client_leaves(served: Edge) -> None
     await eventually(lambda: "streamed" in PROBE.finished)
 
 
+async def test_mutation_runs_to_its_end_though_its_client_leaves(served: Edge) -> None:
+    body = {"query": 'mutation { createThing(name: "kept, streamed") }'}
+    async with served.client.stream("POST", "/graphql", json=body, headers=EVENTS):
+        assert "kept, streamed" not in PROBE.made
+    await eventually(lambda: "kept, streamed" in PROBE.made)
+
+
 @pytest.mark.slow
 async def test_stream_ends_with_its_token(tmp_path: Path) -> None:
     async with edge(tmp_path, access_token_life=10) as served:
