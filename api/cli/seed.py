@@ -64,7 +64,7 @@ async def _seed(settings: Settings, sizes: Sizes) -> None:
     )
     if report.refused.total():
         console.print(
-            f"{report.refused.total():,} were refused, for what people here have blocked, deleted or filled up."
+            f"{report.refused.total():,} were refused, for what people here have blocked, deleted or filled up, or for a world of another size."
         )
     console.print(f"Sign in as {' or '.join(demo_handles())} (password: {DEMO_PASSWORD}).")
 

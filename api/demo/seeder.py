@@ -5,7 +5,8 @@ Every create bears an idempotency key made of the seed and its number, everythin
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -184,23 +185,15 @@ class Seeder:
         )
 
     async def _write(self, post: DemoPost) -> Result:
-        parent = None if post.reply_to is None else await self._posts[post.reply_to]
-        command = CreatePost(
-            text=post.text,
-            reply_to=parent,
-            language="en",
-            idempotency_key=f"demo-{self._seed}-post-{post.number}",
-        )
-        return await self._create(command, post.author, self._written_at(post.number), self._posts[post.number])
-
-    async def _create(self, command: CreatePost, author: int, written_at: int, made: asyncio.Future[str]) -> Result:
-        """``made`` is the post's id, for whatever is about it; what is about one that was refused is refused."""
-        try:
-            result = await self._send(command, self._accounts[author], written_at)
-        except Refusal as refusal:
-            made.set_exception(refusal)
-            made.exception()
-            raise
+        made = self._posts[post.number]
+        with _telling(made):
+            command = CreatePost(
+                text=post.text,
+                reply_to=None if post.reply_to is None else await self._posts[post.reply_to],
+                language="en",
+                idempotency_key=f"demo-{self._seed}-post-{post.number}",
+            )
+            result = await self._send(command, self._accounts[post.author], self._written_at(post.number))
         made.set_result(result.id)
         return result
 
@@ -219,16 +212,20 @@ class Seeder:
         return await self._send(Repost(post=await self._posts[post]), self._accounts[account], occurred_at)
 
     async def _show(self, post: ShownPost) -> Result:
-        command = CreatePost(
-            text=post.text,
-            reply_to=None if post.reply_to is None else await self._shown[post.reply_to],
-            quote=None if post.quote is None else await self._posts[post.quote],
-            language=post.language,
-            content_warning=post.content_warning,
-            media=post.media,
-            idempotency_key=self._shown_key(post.number),
-        )
-        return await self._create(command, post.author, self._shown_at(post.number), self._shown[post.number])
+        made = self._shown[post.number]
+        with _telling(made):
+            command = CreatePost(
+                text=post.text,
+                reply_to=None if post.reply_to is None else await self._shown[post.reply_to],
+                quote=None if post.quote is None else await self._posts[post.quote],
+                language=post.language,
+                content_warning=post.content_warning,
+                media=post.media,
+                idempotency_key=self._shown_key(post.number),
+            )
+            result = await self._send(command, self._accounts[post.author], self._shown_at(post.number))
+        made.set_result(result.id)
+        return result
 
     def _shown_key(self, number: int) -> str:
         return f"demo-{self._seed}-shown-{number}"
@@ -248,3 +245,14 @@ class Seeder:
     async def _pin(self, pair: tuple[int, int]) -> Result:
         account, post = pair
         return await self._send(PinPost(post=await self._shown[post]), self._accounts[account])
+
+
+@contextmanager
+def _telling(made: "asyncio.Future[str]") -> Iterator[None]:
+    """``made`` is to be a post's id, for whatever is about it; what is about one that was refused is refused as well."""
+    try:
+        yield
+    except Refusal as refusal:
+        made.set_exception(refusal)
+        made.exception()
+        raise

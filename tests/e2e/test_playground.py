@@ -218,6 +218,16 @@ async def test_a_world_that_people_have_left_is_loaded_without_them(tmp_path: Pa
         assert again.changed.total() == 0
 
 
+async def test_what_is_about_a_post_that_is_refused_waits_for_nothing(tmp_path: Path) -> None:
+    """A larger world has other posts under the keys of a smaller one, and answers to answers to them."""
+    async with product(embedded_settings(tmp_path), workers=False) as served:
+        await load_demo(served.services, Sizes(accounts=30, posts=50, likes=0, reposts=0))
+        async with asyncio.timeout(60):
+            larger = await load_demo(served.services, Sizes(accounts=60, posts=100, likes=50, reposts=5))
+        assert larger.refused["posts"] > 1
+        assert larger.answered["posts"] == 100
+
+
 async def test_people_who_are_none_of_the_worlds_are_not_taken_for_them(tmp_path: Path) -> None:
     async with product(embedded_settings(tmp_path), workers=False) as served:
         await served.register(demo_handles()[0])
