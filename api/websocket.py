@@ -117,6 +117,11 @@ class Session:
                     await self._handle(read_message(text))
                 except ParamsError as error:
                     await self.close(4400, f"Invalid message: {error}")
+                except (WebSocketDisconnect, RuntimeError):
+                    return
+                except Exception:
+                    log.exception("message failed")
+                    await self.close(1011, "Internal error")
 
     async def close(self, code: int, reason: str) -> None:
         # A close frame's reason has room for 123 bytes.

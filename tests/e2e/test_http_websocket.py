@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from api import websocket
+from api.operations import Engine, Operation
 from api.signing import Purpose
 from tests.edge_kit import PROBE, Edge, edge, eventually
 
@@ -97,6 +99,20 @@ async def test_mutation_runs_to_its_end_though_its_client_leaves(served: Edge) -
         await send(socket, id="2", type="complete")
         await asyncio.sleep(0.02)
     await eventually(lambda: len(PROBE.made) == 2)
+
+
+async def test_a_defect_before_an_operation_begins_ends_its_socket_and_is_logged(
+    served: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Operation:
+        raise KeyError("x")
+
+    monkeypatch.setattr(Engine, "begin", broken)
+    with capture_logs() as lines:
+        async with opened(served) as socket:
+            await subscribe(socket, "1", "{ hello }")
+            assert await closed(socket) == (1011, "Internal error")
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["message failed"]
 
 
 async def test_ping_is_answered(served: Edge) -> None:
