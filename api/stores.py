@@ -131,14 +131,12 @@ async def open_generation(settings: Settings, secrets: Secrets, *, restored: boo
 
 
 async def open_documents(settings: Settings) -> Documents:
-    """The documents at DOCUMENTS_URL; embedded ones are made where there are none. Raises StoreError."""
+    """The documents at DOCUMENTS_URL; embedded ones are made where there are none. Raises StoreError, also where `tidings migrate` is yet to run."""
     address = settings.documents_address
     try:
         if address.startswith("sqlite:"):
             return await _open_sqlite_documents(settings)
-        from projections.documents.mongo import open_mongo_documents
-
-        return await open_mongo_documents(address)
+        return await _open_mongo_documents(address)
     except (UnavailableError, OSError) as error:
         raise StoreError("DOCUMENTS_URL", address, error) from error
 
@@ -162,13 +160,10 @@ async def migrate(settings: Settings, secrets: Secrets) -> None:
         await (await open_log(settings, secrets)).close()
     else:
         await _migrate_cassandra(settings, secrets)
-    documents = await open_documents(settings)
     try:
-        await documents.prepare(COLLECTIONS_OF_ALL)
-    except UnavailableError as error:
+        await _prepare_documents(settings)
+    except (UnavailableError, OSError) as error:
         raise StoreError("DOCUMENTS_URL", settings.documents_address, error) from error
-    finally:
-        await documents.close()
 
 
 async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
@@ -200,6 +195,34 @@ async def _open_cassandra_log(settings: Settings, secrets: Secrets) -> EventLog:
         aggregates=deciders,
         patience=settings.command_patience,
     )
+
+
+async def _open_mongo_documents(address: str) -> Documents:
+    from projections.documents.mongo import open_mongo_documents
+
+    documents = await open_mongo_documents(address)
+    ready = False
+    try:
+        ready = await documents.prepared(COLLECTIONS_OF_ALL)
+    finally:
+        if not ready:
+            await documents.close()
+    if not ready:
+        raise UnavailableError("it does not have all collections and indexes; make them with `tidings migrate`")
+    return documents
+
+
+async def _prepare_documents(settings: Settings) -> None:
+    if settings.documents_address.startswith("sqlite:"):
+        documents = await _open_sqlite_documents(settings)
+    else:
+        from projections.documents.mongo import open_mongo_documents
+
+        documents = await open_mongo_documents(settings.documents_address)
+    try:
+        await documents.prepare(COLLECTIONS_OF_ALL)
+    finally:
+        await documents.close()
 
 
 async def _migrate_cassandra(settings: Settings, secrets: Secrets) -> None:

@@ -1,13 +1,20 @@
 """A cluster as an operator starts it: an API process that only serves, and workers of their own that may die."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 import pytest_asyncio
+from pymongo import MongoClient
 
+from api.secrets import load_secrets, new_key
+from api.settings import load_settings
+from api.stores import StoreError, migrate, open_documents
 from tests.servers import Addresses
 from tests.stack import Stack, cluster_stack
 
@@ -22,6 +29,22 @@ async def cluster(cassandra_address: str, mongodb_url: str) -> AsyncIterator[Sta
     cheap = {"WORKERS_IN_PROCESS": "false", "PASSWORD_MEMORY_KIB": "8", "PASSWORD_TIME_COST": "1"}
     async with cluster_stack(Addresses(cassandra_address, mongodb_url), **cheap) as stack:
         yield stack
+
+
+async def test_documents_that_were_not_migrated_are_not_served(mongodb_url: str, tmp_path: Path) -> None:
+    """Every list would be an error."""
+    name = f"tidings_{secrets.token_hex(4)}"
+    keys = {variable: new_key() for variable in ("master_key", "server_key", "token_keys")}
+    url = urlsplit(mongodb_url)._replace(path=f"/{name}").geturl()
+    settings = load_settings(documents_url=url, data_dir=tmp_path, log_url="", **keys)
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        try:
+            with pytest.raises(StoreError, match="tidings migrate"):
+                await open_documents(settings)
+            await migrate(settings, load_secrets(settings))
+            await (await open_documents(settings)).close()
+        finally:
+            client.drop_database(name)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The document port on MongoDB. State and rows are guarded inside their updates (see pipeline), and no index but ``_id`` is unique."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from projections.documents.rules import (
     check_removable,
     check_scalars,
     check_shape,
+    index_name,
     live_version,
     newest,
     stored_name,
@@ -79,6 +81,16 @@ class MongoDocuments:
                         await self._connection.collection(self._name(collection)).create_indexes(models)
         placed = {self._name(one): one.spread for one in collections if self.version(one.family)}
         await shard(self._connection, placed, BUILD_SECONDS)
+
+    async def prepared(self, collections: Sequence[Collection]) -> bool:
+        """Whether the live versions of these collections have all their indexes. Without one every read that names it is an error."""
+        live = [each for each in collections if each.indexes and self.version(each.family)]
+        return all(await asyncio.gather(*(self._indexed(collection) for collection in live)))
+
+    async def _indexed(self, collection: Collection) -> bool:
+        async with self._connection.call():
+            there = await self._connection.collection(self._name(collection)).index_information()
+        return all(index_name(index) in there for index in collection.indexes)
 
     def version(self, family: str) -> int:
         pinned = None if self._pins is None else self._pins.versions.get(family)
