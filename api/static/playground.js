@@ -10,6 +10,7 @@ const SIGN_IN = `mutation ($input: SignInInput!) {
 const REFRESH = `mutation ($input: RefreshSessionInput!) {
   refreshSession(input: $input) { session { accessToken refreshToken expiresAt } userErrors { message } }
 }`;
+const SIGN_OUT = `mutation { signOut(input: {}) { changed } }`;
 
 let session = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
 
@@ -78,9 +79,10 @@ const base = GraphiQL.createFetcher({
 });
 
 async function fetcher(params, options) {
-  const token = await freshToken();
+  // The schema is everybody's: its pane is there with a bad token too.
+  const token = params.operationName === "IntrospectionQuery" ? null : await freshToken();
   const headers = { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...options?.headers };
-  const result = await base(params, { ...options, headers });
+  const result = await base(await withIds(params), { ...options, headers });
   if (result?.[Symbol.asyncIterator]) return withErrorsShown(result);
   adopt(result);
   return result;
@@ -105,8 +107,23 @@ const OWN = `query {
   viewer { user { handle posts(first: 20) { nodes { post { ... on Post { id author { handle } } } } } } }
 }`;
 
-// What the operations below are about. Where nothing is found, or not soon, words stand in the place of ids.
+// What the operations below are about. Where nothing is found, or not soon, words stand in the place of ids; they are looked up once more when an
+// operation that holds them is run, for somebody may have signed in or posted since.
 const PATIENCE = 1500;
+const WORDS = {
+  post: "p_the_id_of_a_post",
+  thread: "p_the_id_of_a_thread",
+  edited: "p_the_id_of_an_edited_post",
+  own: "p_the_id_of_your_newest_post",
+  person: "u_the_id_of_a_person",
+};
+
+async function withIds(params) {
+  if (!Object.values(WORDS).some((words) => params.query.includes(words))) return params;
+  const example = await findExample();
+  const query = Object.keys(WORDS).reduce((text, name) => text.replaceAll(WORDS[name], example[name]), params.query);
+  return { ...params, query };
+}
 
 async function findExample() {
   let posts = [];
@@ -124,25 +141,24 @@ async function findExample() {
 }
 
 function exampleOf(posts, mine) {
-  const asId = (words) => `p_${words.replaceAll(" ", "_")}`;
   const others = posts.filter((post) => post.author.handle !== mine?.handle);
   const post = others[0];
   // Among what somebody posted stands what they reposted.
   const own = mine?.posts.nodes.map((item) => item.post).find((each) => each.author?.handle === mine.handle);
   const answered = posts.reduce((most, next) => (next.counts.replies > (most?.counts.replies ?? -1) ? next : most), null);
   return {
-    post: post?.id ?? asId("the id of a post"),
-    thread: answered?.id ?? asId("the id of a post"),
-    edited: posts.find((each) => each.editedAt)?.id ?? post?.id ?? asId("the id of an edited post"),
-    own: own?.id ?? asId("the id that CreatePost gave"),
-    person: post?.author.id ?? "u_the_id_of_a_person",
+    post: post?.id ?? WORDS.post,
+    thread: answered?.id ?? WORDS.thread,
+    edited: posts.find((each) => each.editedAt)?.id ?? post?.id ?? WORDS.edited,
+    own: own?.id ?? WORDS.own,
+    person: post?.author.id ?? WORDS.person,
   };
 }
 
 // Operations to begin with. Their ids are of what was found here when the page was opened.
 const tabs = (example) => [
-  `# Welcome. Run this first: it signs you in
-# for the other tabs.
+  `# Welcome. Run this first, or sign in above:
+# the other tabs then ask as you.
 mutation Register {
   registerAccount(input: {
     handle: "ada_${Math.random().toString(36).slice(2, 7)}"
@@ -208,6 +224,76 @@ subscription LiveHomeFeed {
         post { ... on Post { id text author { handle } } }
       }
     }
+  }
+}`,
+  `# Follow somebody: what they post comes into
+# your home. Then like, repost and answer.
+mutation FollowUser {
+  followUser(input: {
+    userId: "${example.person}"
+  }) {
+    user {
+      handle
+      counts { followers }
+      viewer { following requested }
+    }
+    changed
+    userErrors { field code message }
+  }
+}
+mutation LikePost {
+  likePost(input: {
+    postId: "${example.post}"
+  }) {
+    post { id counts { likes } viewer { liked } }
+    changed
+    userErrors { field code message }
+  }
+}
+mutation Repost {
+  repost(input: {
+    postId: "${example.post}"
+  }) {
+    post { id counts { reposts } viewer { reposted } }
+    changed
+    userErrors { field code message }
+  }
+}
+mutation Reply {
+  createPost(input: {
+    text: "So I have heard."
+    replyTo: "${example.post}"
+  }) {
+    post {
+      id
+      text
+      replyTo { ... on Post { counts { replies } } }
+    }
+    userErrors { field code message }
+  }
+}
+mutation UndoRepost {
+  undoRepost(input: {
+    postId: "${example.post}"
+  }) {
+    changed
+    userErrors { code message }
+  }
+}
+mutation UnlikePost {
+  unlikePost(input: {
+    postId: "${example.post}"
+  }) {
+    changed
+    userErrors { code message }
+  }
+}
+mutation UnfollowUser {
+  unfollowUser(input: {
+    userId: "${example.person}"
+  }) {
+    changed
+    userErrors { code message }
   }
 }`,
   `query Trends {
@@ -496,9 +582,13 @@ element("sign-in").addEventListener("submit", async (event) => {
     notice(error.message);
   }
 });
-element("signed-in").addEventListener("submit", (event) => {
+// Ends the session itself; of a token that was pasted the page knows no session that would be its own to end.
+element("signed-in").addEventListener("submit", async (event) => {
   event.preventDefault();
+  const token = session?.refreshToken ? await freshToken() : null;
+  if (token) await ask(SIGN_OUT, {}, token).catch(() => {});
   keep(null);
+  element("password").value = element("password").defaultValue;
   notice("");
 });
 element("token").addEventListener("change", (event) => {
