@@ -20,9 +20,11 @@ ACCEPTED_FOR: Final = 300.0
 async def follow_command(context: RequestContext, command_id: str) -> AsyncGenerator[CommandReceipt, None]:
     """Ends behind PROJECTED, at once for what is no command's id, and where nothing has come for too long."""
     told: ReceiptStatus | None = None
+    # Of what is live: a command may be followed for longer than a version lasts.
+    documents = context.services.live.looks.documents
     with context.services.commands_followed.taken():
         for waited, pause in _looks():
-            receipt = await command_status(context, command_id)
+            receipt = await command_status(context, command_id, documents)
             if receipt is None:
                 return
             if receipt.status is not told:

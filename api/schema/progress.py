@@ -10,6 +10,7 @@ from api.context import RequestContext
 from api.schema.enums import ProjectionState, ReceiptStatus
 from api.schema.ids import Kind, kind_and_bare
 from api.schema.receipts import CommandReceipt, receipt
+from projections.documents.port import Documents
 from projections.families import ALL
 from projections.receipts import find_recording
 from projections.runtime import lag
@@ -34,12 +35,11 @@ class ProjectionStatus:
     dead_letters: int = strawberry.field(description="Events set aside because they could not be taken in.")
 
 
-async def command_status(context: RequestContext, command_id: str) -> CommandReceipt | None:
+async def command_status(context: RequestContext, command_id: str, documents: Documents) -> CommandReceipt | None:
     """Null for what cannot be a command's id; UNKNOWN for a command of which nothing is recorded, yet or any more."""
     parsed = kind_and_bare(command_id)
     if parsed is None or parsed[0] is not Kind.COMMAND:
         return None
-    documents = context.services.documents
     found = await find_recording(documents, parsed[1])
     if found is None:
         return receipt(context, parsed[1], {}, ReceiptStatus.UNKNOWN, None)

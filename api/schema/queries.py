@@ -175,7 +175,7 @@ class Query:
 
     @resolved("How far a command has come; null for what is no command's id. Known for a day.")
     async def command_status(self, info: Info, command_id: CommandId) -> CommandReceipt | None:
-        return await progress.command_status(info.context, command_id)
+        return await progress.command_status(info.context, command_id, info.context.services.documents)
 
     @resolved("How far every projection has come. For those who are signed in.")
     async def projection_status(self, info: Info) -> list[progress.ProjectionStatus]:

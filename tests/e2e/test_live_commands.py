@@ -1,14 +1,19 @@
 """Following a command over a real socket: each state once, in order, and an end."""
 
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.context import RequestContext
 from api.live.room import Room
 from api.schema import following
+from api.schema.enums import ReceiptStatus
+from api.schema.following import follow_command
 from api.schema.ids import Kind, global_id
 from domain.errors import UnavailableError
 from domain.ids import mint_id
@@ -91,3 +96,22 @@ async def test_only_so_many_are_followed_at_once() -> None:
         pass
     with room.taken():
         pass
+
+
+async def test_a_command_is_followed_beyond_the_versions_at_its_beginning(served: Product) -> None:
+    gil = await served.register("gil")
+    receipt = (await gil.ask(POST, text="Look at this."))["createPost"]["receipt"]
+    services = served.services
+    # As if what was live at its beginning had been replaced and dropped since.
+    dropped = services.documents.pinned({family.name: 99 for family in ALL})
+    context = RequestContext(
+        services=dataclasses.replace(services, documents=dropped),
+        edition=services.editions.current,
+        viewer=services.access_tokens.verify(gil.access),
+        seen={},
+        request_id="",
+        network="",
+    )
+    async with aclosing(follow_command(context, receipt["commandId"])) as told:
+        states = [state.status async for state in told]
+    assert states[-1] is ReceiptStatus.PROJECTED
