@@ -81,7 +81,9 @@ def _file(variable: str, path: Path) -> str:
 
 def _kept(path: Path) -> str:
     """The secret in ``path``, made there if it is not. Two processes that start at once agree: the link is atomic and the first one stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One after the other: the mode is the last directory's alone, and the data beside the secrets is nobody else's either.
+    path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     if not path.exists():
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

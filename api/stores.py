@@ -57,7 +57,7 @@ async def open_log(settings: Settings, secrets: Secrets) -> EventLog:
             return await _open_sqlite_log(settings, secrets)
         return await _open_cassandra_log(settings, secrets)
     except (UnavailableError, LogError, OSError) as error:
-        raise StoreError("LOG_URL", address, error) from error
+        raise _no_log(settings, error) from error
 
 
 async def open_appointments(settings: Settings, log: EventLog) -> "tuple[Appointments, CassandraLog] | None":
@@ -88,7 +88,7 @@ async def open_archive(settings: Settings, secrets: Secrets, *, alone: bool = Fa
 
         return await open_cassandra_archive(*cassandra_address(address), server_key_fingerprint=fingerprint)
     except (UnavailableError, LogError, OSError) as error:
-        raise StoreError("LOG_URL", address, error) from error
+        raise _no_log(settings, error) from error
 
 
 async def open_verifier(settings: Settings, secrets: Secrets) -> Verifier:
@@ -108,7 +108,7 @@ async def open_verifier(settings: Settings, secrets: Secrets) -> Verifier:
 
         return await open_cassandra_verifier(*cassandra_address(address), **keys)
     except (UnavailableError, LogError, OSError) as error:
-        raise StoreError("LOG_URL", address, error) from error
+        raise _no_log(settings, error) from error
 
 
 async def open_generation(settings: Settings, secrets: Secrets, *, restored: bool) -> LogIdentity:
@@ -127,7 +127,7 @@ async def open_generation(settings: Settings, secrets: Secrets, *, restored: boo
             *cassandra_address(address), server_key_fingerprint=fingerprint, restored=restored
         )
     except (UnavailableError, OSError) as error:
-        raise StoreError("LOG_URL", address, error) from error
+        raise _no_log(settings, error) from error
 
 
 async def open_documents(settings: Settings) -> Documents:
@@ -138,7 +138,7 @@ async def open_documents(settings: Settings) -> Documents:
             return await _open_sqlite_documents(settings)
         return await _open_mongo_documents(address)
     except (UnavailableError, OSError) as error:
-        raise StoreError("DOCUMENTS_URL", address, error) from error
+        raise _no_documents(settings, error) from error
 
 
 @asynccontextmanager
@@ -163,7 +163,7 @@ async def migrate(settings: Settings, secrets: Secrets) -> None:
     try:
         await _prepare_documents(settings)
     except (UnavailableError, OSError) as error:
-        raise StoreError("DOCUMENTS_URL", settings.documents_address, error) from error
+        raise _no_documents(settings, error) from error
 
 
 async def _open_sqlite_log(settings: Settings, secrets: Secrets) -> EventLog:
@@ -239,7 +239,7 @@ async def _migrate_cassandra(settings: Settings, secrets: Secrets) -> None:
             replication_factor=settings.replication_factor,
         )
     except (UnavailableError, LogError, OSError) as error:
-        raise StoreError("LOG_URL", settings.log_address, error) from error
+        raise _no_log(settings, error) from error
 
 
 async def _open_sqlite_documents(settings: Settings) -> Documents:
@@ -254,6 +254,14 @@ async def _open_sqlite_documents(settings: Settings) -> Documents:
         await documents.close()
         raise
     return documents
+
+
+def _no_log(settings: Settings, reason: Exception) -> StoreError:
+    return StoreError("LOG_URL" if settings.log_url else "DATA_DIR", settings.log_address, reason)
+
+
+def _no_documents(settings: Settings, reason: Exception) -> StoreError:
+    return StoreError("DOCUMENTS_URL" if settings.documents_url else "DATA_DIR", settings.documents_address, reason)
 
 
 def cassandra_address(address: str) -> tuple[list[str], int, str]:

@@ -153,6 +153,7 @@ async def test_store_that_is_not_there_is_told_by_its_address_and_variable(tmp_p
         (["serve", "--port", "0"], "LOG_URL", "cassandra://127.0.0.1:1/tidings", "cassandra://127.0.0.1:1/tidings"),
         (["work"], "DOCUMENTS_URL", "mongodb://me:hidden@127.0.0.1:1/tidings", "mongodb://127.0.0.1:1/tidings"),
         (["status"], "LOG_URL", "sqlite:////proc/nothing/log.db", "sqlite:////proc/nothing/log.db"),
+        (["serve", "--port", "0"], "DATA_DIR", "/proc/nothing", "/proc/nothing"),
     ):
         code, said = await tidings(tmp_path, *command, **{variable: address}, **keys)
         assert code == 3, said

@@ -166,6 +166,8 @@ def test_embedded_secrets_are_made_once_and_are_the_owners_alone(tmp_path: Path)
     files = sorted((tmp_path / "data" / "secrets").iterdir())
     assert [file.name for file in files] == ["master_key", "server_key", "token_keys"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    folders = (tmp_path / "data", tmp_path / "data" / "secrets")
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert len({first.master_key, first.server_key, *first.token_keys}) == 3
 
 
