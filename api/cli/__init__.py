@@ -1,5 +1,6 @@
 """The command line: ``tidings`` and what it can do. Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 a store is not there, 4 the port is not free."""
 
+import os
 import sys
 from typing import Final
 
@@ -35,7 +36,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     UnavailableError: 3,
     PortError: 4,
     TidingsError: 1,
-    FileNotFoundError: 1,
+    OSError: 1,
 }
 INTERRUPTED: Final = 130
 
@@ -62,6 +63,7 @@ app.add_typer(dead_letters.dead_letters_app)
 
 def main() -> None:
     """Runs the command line. An error that was foreseen is a sentence on standard error and an exit code, never a traceback."""
+    _open_standard_streams()
     try:
         app()
     except tuple(EXIT_CODES) as error:
@@ -69,6 +71,15 @@ def main() -> None:
         sys.exit(next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _open_standard_streams() -> None:
+    """Those that are closed (``tidings status >&-``) are opened on nothing: else the first file that is opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            # The lowest that is free, and those below are open.
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r"))
 
 
 __all__ = ["app", "main"]

@@ -1,7 +1,9 @@
 """What every command begins with: settings, log lines, an event loop."""
 
 import asyncio
+import errno
 import gc
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
@@ -17,7 +19,15 @@ from api.stores import StoreError
 
 T = TypeVar("T")
 
-console = Console(highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read has gone: nothing more can be said, and the command decides whether that is a failure (rich would end the process)."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+console = _Console(highlight=False, soft_wrap=True)
 
 
 def begin(**overrides: Any) -> Settings:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -131,6 +132,34 @@ async def test_port_in_use_is_told_at_once(tmp_path: Path) -> None:
     assert f"port {port} is in use" in said
     assert "Traceback" not in said
     assert not (tmp_path / "data").exists()
+
+
+TAIL = ("events", "tail", "--no-follow", "--from", "start")
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "code"),
+    [
+        pytest.param(TAIL, "| true", 0, id="a reader that goes"),
+        pytest.param((*TAIL, "--json"), "| true", 0, id="a reader that goes, of JSON"),
+        pytest.param(TAIL, ">&-", 0, id="closed"),
+        pytest.param(("events", "export", "-"), ">&-", 0, id="closed, of bytes"),
+        pytest.param(("events", "export", "-"), ">/dev/full", 1, id="full"),
+        pytest.param(("status",), ">&- 2>&-", 0, id="all closed"),
+    ],
+)
+async def test_where_output_goes_nowhere(tmp_path: Path, command: tuple[str, ...], out: str, code: int) -> None:
+    assert (await tidings(tmp_path, "seed", "--accounts", "2", "--posts", "1", "--likes", "0", "--reposts", "0"))[
+        0
+    ] == 0
+    line = f"set -o pipefail; {shlex.join([*PROGRAM, *command])} {out}"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", line, env=environment(tmp_path), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == code, said
+    assert b"Traceback" not in said
+    assert b"exception" not in said
 
 
 async def test_bad_setting_is_told_by_its_name(tmp_path: Path) -> None:
