@@ -23,10 +23,6 @@ class Passwords:
         """Whether the password fits; with None or an empty hash (no such account, none can sign in) False after the same work."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._fits, password_hash, _bytes(password))
 
-    def outdated(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters and should be made anew at the next sign-in."""
-        return self._hasher.check_needs_rehash(password_hash)
-
     def _fits(self, password_hash: str | None, password: bytes) -> bool:
         try:
             self._hasher.verify(password_hash or self._nobody, password)
