@@ -77,7 +77,7 @@ class GraphQLOverHttp:
             else:
                 response = await self._answer(request)
         except HttpError as error:
-            response = _json({"errors": [_bad(str(error))]}, error.status, JSON, error.headers)
+            response = _json({"errors": [_told(error)]}, error.status, JSON, error.headers)
         except ClientDisconnect:
             return
         self._streams += isinstance(response, EventStream)
@@ -238,8 +238,9 @@ def _content_type(media: str) -> str:
     return RESPONSE_JSON if media == RESPONSE_JSON else JSON
 
 
-def _bad(message: str) -> dict[str, object]:
-    return {"message": message, "extensions": {"code": RequestCode.BAD_REQUEST.value}}
+def _told(error: HttpError) -> dict[str, object]:
+    code = Code.UNAVAILABLE if error.status == HTTP_STATUS[Code.UNAVAILABLE] else RequestCode.BAD_REQUEST
+    return {"message": str(error), "extensions": {"code": code.value}}
 
 
 def _json(payload: Payload, status: int, media: str, headers: Mapping[str, str]) -> Response:

@@ -239,4 +239,5 @@ async def test_no_more_requests_than_allowed_are_in_work(tmp_path: Path) -> None
         answers = await asyncio.gather(*(served.ask("{ slow }") for _ in range(6)))
         statuses = sorted(answer.status_code for answer in answers)
         assert statuses == [200, 200, 503, 503, 503, 503]
+        assert {code_of(answer.json()) for answer in answers if answer.status_code != 200} == {"UNAVAILABLE"}
         assert (await served.ask("{ hello }")).status_code == 200

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from api.preparing import Preparer
+from api.schema.schema import schema
+from api.settings import load_settings
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -20,3 +24,11 @@ def test_every_test_that_an_invariant_names_exists() -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_example_of_the_api_fits_the_schema() -> None:
+    fenced = re.compile(r"^```graphql\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    examples = [text for page in PAGES for text in fenced.findall(page.read_text())]
+    assert len(examples) > 1
+    for example in examples:
+        Preparer(schema._schema, load_settings()).prepare(example)
