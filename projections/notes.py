@@ -196,5 +196,13 @@ async def notes_of(documents: Documents, groups: Sequence[str], limit: int) -> S
     return [msgspec.convert(row.fields, Note) for row in found]
 
 
+async def group_notes(
+    documents: Documents, group: str, *, after: After | None, limit: int, reverse: bool = True
+) -> Sequence[Note]:
+    """The notes of a group, newest first; one find."""
+    found = await documents.page(NOTES, "by_group", [group], after=after, limit=limit, reverse=reverse)
+    return [msgspec.convert(row.fields, Note) for row in found]
+
+
 async def count_notes(documents: Documents, group: str, cap: int) -> int:
     return await documents.count(NOTES, "by_group", [group], cap)

@@ -14,6 +14,7 @@ from projections.notes import (
     Note,
     NotificationType,
     count_notes,
+    group_notes,
     groups_page,
     notes_of,
     notes_page,
@@ -42,7 +43,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
-    """``people``: some of those who did it, the latest first; ``count`` how many did, as far as they are shown. Times are in microseconds."""
+    """``people``: some of those who did it, the latest first; ``count`` how many did, as far as they are shown. ``only``: the note, where it stands for itself
+    and not for its group. Times are in microseconds."""
 
     id: str
     type: NotificationType
@@ -51,6 +53,7 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
     post: PostView | None
     at: int
     unread: bool
+    only: Note | None = None
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -95,6 +98,23 @@ def _alone(note: Note) -> Told:
         at=note.at,
     )
     return Told(group=group, notes=[note], count=1)
+
+
+async def actors_page(
+    documents: Documents, viewer: str, view: NotificationView, window: Window, now: int
+) -> Page[PersonView]:
+    """All who did what a notification tells of, the latest first. Two waves and three finds a round."""
+
+    async def fetch(after: After | None, limit: int) -> Sequence[Note]:
+        if view.only is not None:
+            return (view.only,) if after is None else ()
+        return await group_notes(documents, view.id, after=after, limit=limit, reverse=not window.backward)
+
+    async def resolve(found: Sequence[Note]) -> Sequence[PersonView | None]:
+        sight = await hydrate(documents, viewer, people=[note.actor for note in found], now=now)
+        return [_person(sight, note.actor) for note in found]
+
+    return await fill(fetch, resolve, window)
 
 
 async def unread_count(documents: Documents, reader: Reader) -> int:
@@ -157,6 +177,7 @@ def _view(sight: Sight, reader: Reader, told: Told) -> NotificationView | None:
         post=post,
         at=group.at,
         unread=group.at > reader.marker,
+        only=told.notes[0] if told.notes[0].id == group.group else None,
     )
 
 

@@ -7,9 +7,10 @@ import strawberry
 
 from api.context import RequestContext
 from api.live import cursors
-from api.schema.consistency import NOTIFICATIONS, consistent
+from api.schema.consistency import NOTIFICATIONS, Info, consistent
 from api.schema.enums import NotificationType
-from api.schema.pages import Connection, connection, list_name, window
+from api.schema.fields import resolved
+from api.schema.pages import AfterCursor, BeforeCursor, Connection, First, Last, connection, list_name, window
 from api.schema.scalars import Timestamp
 from api.schema.social import PostResult, User, present_post, present_user
 from projections import notes, notified
@@ -29,10 +30,11 @@ GroupedArgument = Annotated[
     description="What others did that concerns the viewer: one thing, or several of a kind about the same."
 )
 class NotificationGroup:
+    view: strawberry.Private[notified.NotificationView]
     id: strawberry.ID = strawberry.field(description="Stays the same when more comes to the group.")
     type: NotificationType = strawberry.field(description="What was done.")
     count: int = strawberry.field(description="How many did it: 1,000 at most.")
-    sample_actors: list[User] = strawberry.field(description="Who did it, the latest first: 8 at most.")
+    sample_actors: list[User] = strawberry.field(description="Some of those who did it, the latest first: 8 at most.")
     post: PostResult | None = strawberry.field(
         description="The post that it is about: the viewer's own that was liked or reposted, the one that mentions or answers. Null for follows."
     )
@@ -40,6 +42,23 @@ class NotificationGroup:
     unread: bool = strawberry.field(
         description="Whether the latest came after what `markNotificationsRead` was last told."
     )
+
+    @resolved("All who did it, the latest first.")
+    async def actors(
+        self,
+        info: Info,
+        first: First = None,
+        after: AfterCursor = None,
+        last: Last = None,
+        before: BeforeCursor = None,
+    ) -> Connection[User]:
+        context, viewer = info.context, info.context.require_viewer().account
+        name = list_name(viewer, "actors", self.view.id)
+        asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
+        await consistent(context, NOTIFICATIONS)
+        services = context.services
+        page = await notified.actors_page(services.documents, viewer, self.view, asked, services.now())
+        return connection(services.signer, name, page, partial(present_user, viewer))
 
 
 @strawberry.type(description="A page of notifications.")
@@ -95,6 +114,7 @@ def present(viewer: str, view: notified.NotificationView) -> NotificationGroup:
         count=view.count,
         sample_actors=[present_user(viewer, person) for person in view.people],
         post=None if view.post is None else present_post(viewer, view.post),
+        view=view,
         latest_at=Timestamp(view.at),
         unread=view.unread,
     )

@@ -23,7 +23,7 @@ from domain.events import (
 )
 from projections import families, notifications, notified
 from projections.notes import BUCKET, NotificationType
-from projections.notified import Reader, notifications_page, unread_count
+from projections.notified import Reader, actors_page, notifications_page, unread_count
 from tests.contract.families_history import FORGOTTEN, PEOPLE, World, random_actions
 from tests.contract.families_kit import OpenStore, collections_of, fold_all, seeds, walk, workers_of
 from tests.contract.families_oracle import Oracle
@@ -158,6 +158,10 @@ async def test_notifications_equal_the_oracle(
             assert await unread_count(documents, reader) == min(100, len(walked))
             alone = await walk(partial(notifications_page, documents, reader, types=(), grouped=False), 7)
             assert len(alone) == len(list(notes.shown(viewer)))
+            for view in (*walked, *alone):
+                everyone = partial(actors_page, documents, viewer, view, now=world.now)
+                for backward in (False, True):
+                    assert await walk(everyone, 2, backward=backward) == list(view.people)
             for kind in ("LIKE", "POST_EDITED"):
                 chosen = partial(notifications_page, documents, reader, types=[NotificationType(kind)], grouped=False)
                 own = [one for one in notes.shown(viewer) if one[0] == kind]

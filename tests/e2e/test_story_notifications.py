@@ -9,7 +9,8 @@ from tests.stack import cluster_stack
 
 LIST = """query N($types: [NotificationType!], $grouped: Boolean!, $first: Int, $after: String) { viewer { unreadCount
   notifications(types: $types, grouped: $grouped, first: $first, after: $after) { pageInfo { hasNextPage endCursor }
-    nodes { id type count unread latestAt sampleActors { handle } post { ... on Post { id text } } } } } }"""
+    nodes { id type count unread latestAt sampleActors { handle } post { ... on Post { id text } }
+      actors(first: 1) { nodes { handle } pageInfo { hasNextPage endCursor } } } } } }"""
 MARK = "changed unreadCount userErrors { code } receipt { position }"
 
 
@@ -73,6 +74,7 @@ async def they_do_things(ann: Person, bob: Person, cyd: Person) -> None:
         ("REPOST", ["bob"], 1),
     ]
     assert await told(cyd) == [("MENTION", ["bob"], 1)]
+    await they_are_all_named(ann)
     assert (await told(ann, grouped=False)).count(("LIKE", ["bob"], 1)) == 1
     assert await told(ann, types=["FOLLOW", "REPLY"]) == [("REPLY", ["bob"], 1), ("FOLLOW", ["bob"], 1)]
     pages = []
@@ -84,6 +86,18 @@ async def they_do_things(ann: Person, bob: Person, cyd: Person) -> None:
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert [len(page) for page in pages] == [2, 2, 2]
+
+
+async def they_are_all_named(ann: Person) -> None:
+    """Page by page, where ``sampleActors`` has some."""
+    likes = (await listed(ann, types=["LIKE"]))["notifications"]["nodes"][0]
+    first = likes["actors"]
+    assert (first["nodes"], first["pageInfo"]["hasNextPage"]) == ([{"handle": "cyd"}], True)
+    rest = "query R($after: String!) { viewer { notifications(types: LIKE) { nodes { actors(after: $after) { nodes { handle } } } } } }"
+    more = await ann.ask(rest, after=first["pageInfo"]["endCursor"])
+    assert more["viewer"]["notifications"]["nodes"] == [{"actors": {"nodes": [{"handle": "bob"}]}}]
+    for one in (await listed(ann, grouped=False))["notifications"]["nodes"]:
+        assert (one["actors"]["nodes"], one["actors"]["pageInfo"]["hasNextPage"]) == (one["sampleActors"], False)
 
 
 async def they_take_back(ann: Person, bob: Person, cyd: Person) -> None:
