@@ -1,10 +1,13 @@
 """What the documents promise is there."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from api.playground import STATIC
 from api.preparing import Preparer
 from api.schema.schema import schema
 from api.settings import load_settings
@@ -18,6 +21,26 @@ def test_every_test_that_an_invariant_names_exists() -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     assert len(named) > 50
     assert {name for name in named if f"def {name}(" not in written} == set()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
+    explained = {name.strip() for row in rows for name in re.sub(r"\([^)]*\)", "", row).split(",")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = project["project"]["dependencies"] + [
+        one for group in project["dependency-groups"].values() for one in group
+    ]
+    asked += (ROOT / "requirements" / "servers.in").read_text().split()
+    names = {re.split(r"[=<>]", one)[0] for one in asked}
+    names |= json.loads((ROOT / "tests" / "js" / "package.json").read_text())["dependencies"].keys()
+    names |= {file["package"] for file in json.loads((STATIC / "vendor" / "manifest.json").read_text())["files"]}
+    names |= set(
+        re.findall(
+            r"<dependency>.*?<artifactId>([^<]+)", (ROOT / "tests" / "servers" / "pom.xml").read_text(), re.DOTALL
+        )
+    )
+    assert len(names) > 40
+    assert names - explained == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
