@@ -22,7 +22,9 @@ QueryArgument = Annotated[
         description="Posts: words that all must be there, and `from:ann`, `tag:tea` or `#tea`, `before:2026-01-31`, `after:2026-01-01`, `language:en`. People: what a handle and words of a name begin with. Hashtags: what they begin with."
     ),
 ]
-TypeArgument = Annotated[SearchType, strawberry.argument(description="What to look for.")]
+TypeArgument = Annotated[
+    SearchType, strawberry.argument(description="What to look for. People and hashtags are read forwards only.")
+]
 BeginningArgument = Annotated[
     str, strawberry.argument(description="What a handle, words of a name or, after #, a hashtag begin with.")
 ]

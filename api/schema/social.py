@@ -54,7 +54,7 @@ class User(Node):
     fields: list[ProfileField] = strawberry.field(description="A table of what else there is to say, in its order.")
     avatar: str | None = strawberry.field(description="Address of a picture of the person.")
     banner: str | None = strawberry.field(description="Address of a picture behind the profile.")
-    locked: bool = strawberry.field(description="Whether who wants to follow this person asks first.")
+    locked: bool = strawberry.field(description="Whether people have to ask before they follow this person.")
     created_at: Timestamp = strawberry.field(description="When the account was registered.")
     state: AccountState = strawberry.field(description="The account's standing.")
     counts: UserCounts = strawberry.field(description="Followers, followed and posts.")

@@ -37,7 +37,7 @@ class UpdateProfileInput:
     avatar: str | None = strawberry.field(default=None, description="Address of a picture of oneself, https.")
     banner: str | None = strawberry.field(default=None, description="Address of a picture behind the profile, https.")
     locked: bool | None = strawberry.field(
-        default=None, description="Whether who wants to follow asks first. Unlocking accepts all who have asked."
+        default=None, description="Whether people have to ask before they follow. Unlocking accepts all who have asked."
     )
     client_mutation_id: str | None = strawberry.field(default=None, description=CLIENT_MUTATION_ID)
 
