@@ -5,13 +5,24 @@ HTTP, server-sent events and WebSocket all come through here, so that limits, co
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
 import strawberry
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType, execute, subscribe
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+    execute,
+    execute_subscription_event,
+    map_source_to_response_event,
+)
+from graphql.execution import RootSelectionSetExecutor
 
 from api.auth.access import Viewer
 from api.context import RequestContext
@@ -21,6 +32,7 @@ from api.limits.cost import CostPlan
 from api.live.guards import Guards
 from api.metrics import DELIVERIES, OPERATION_SECONDS, OPERATIONS, SUBSCRIPTIONS
 from api.preparing import Preparer
+from api.rendering import render_once
 from api.services import Services
 from api.signing import Purpose
 from domain.errors import Code, Refusal, UnavailableError
@@ -230,19 +242,24 @@ class Engine:
                 yield result
 
     async def _subscribe(self, operation: Operation) -> AsyncGenerator[ExecutionResult, None]:
-        begun = subscribe(
+        executor = self._executor.build(
             self._schema,
             operation.document,
             context_value=operation.context,
-            variable_values=dict(operation.variables),
+            raw_variable_values=dict(operation.variables),
             operation_name=operation.name,
-            executor_class=self._executor,
             hide_suggestions=not self._settings.introspection,
         )
-        source = await begun if not isinstance(begun, ExecutionResult | AsyncIterator) else begun
+        if isinstance(executor, list):
+            raise RequestError(executor)
+        begun = create_source_event_stream(executor)
+        source = begun if isinstance(begun, ExecutionResult | AsyncIterable) else await begun
         if isinstance(source, ExecutionResult):
             raise RequestError(source.errors or [])
-        return _failing_as_request_error(source)
+        render: RootSelectionSetExecutor = execute_subscription_event
+        if operation.context.viewer is None:
+            render = render_once(self._services.live.company, operation.document, operation.name, operation.variables)
+        return _failing_as_request_error(map_source_to_response_event(executor, source, render))
 
     def _payload(self, result: ExecutionResult, context: RequestContext) -> Payload:
         # Errors without data and without a path mean that execution never began: then there is no data entry at all.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.running import run
-from benchmarks import documents, growth, http, lag, log, memory, queries, writers
+from benchmarks import documents, growth, http, lag, live, log, memory, queries, writers
 from benchmarks._result import Result
 from tests.servers import Addresses, running_servers
 
@@ -28,6 +28,7 @@ GROUPS: Mapping[str, Group] = {
     "documents": documents.run,
     "lag": lag.run,
     "http": http.run,
+    "live": live.run,
     "memory": memory.run,
     "queries": queries.run,
 }

@@ -1,7 +1,8 @@
 """The live home: what comes into, changes in and goes from the feed of somebody who is signed in, as they follow and unfollow."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from api.auth.access import Viewer
 from api.live.cursors import HOME, subject
@@ -19,10 +20,14 @@ from projections.sight import Sight
 from projections.signals import Signal, SignalKind, author_topic, following_topic
 from projections.timelines import DEFAULT_LIMITS
 
+P = TypeVar("P")
 
-def home_stream(services: Services, viewer: Viewer, after: str | None) -> AsyncGenerator[ItemEvent | Lagged, None]:
+
+def home_stream(
+    services: Services, viewer: Viewer, after: str | None, present: Callable[[ItemEvent | Lagged], P]
+) -> AsyncGenerator[P, None]:
     """As open_stream."""
-    return open_stream(services, viewer, _Home(services, viewer.account), after)
+    return open_stream(services, viewer, _Home(services, viewer.account), after, present)
 
 
 class _Home(Items):

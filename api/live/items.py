@@ -1,8 +1,9 @@
 """Live feeds: what comes into, changes in and goes from a list of posts, by the same rules as its page."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from projections.reading import own_entry
 from projections.rules import Feed, FeedItem, PostView, Tombstone, show_end, show_item
 from projections.sight import Sight, Wanted
 from projections.signals import PUBLIC_TOPIC, Signal, SignalKind, tag_topic
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +135,18 @@ class _Public(Items):
 
 
 def public_stream(
-    services: Services, viewer: Viewer | None, after: str | None
-) -> AsyncGenerator[ItemEvent | Lagged, None]:
+    services: Services, viewer: Viewer | None, after: str | None, present: Callable[[ItemEvent | Lagged], P]
+) -> AsyncGenerator[P, None]:
     """Public posts that answer nothing. As open_stream."""
     account = viewer.account if viewer is not None else None
     channel = _Public(services, account, subject(PUBLIC, account), Feed.OPEN, [PUBLIC_TOPIC])
-    return open_stream(services, viewer, channel, after)
+    return open_stream(services, viewer, channel, after, present)
 
 
 def hashtag_stream(
-    services: Services, viewer: Viewer | None, tag: str, after: str | None
-) -> AsyncGenerator[ItemEvent | Lagged, None]:
+    services: Services, viewer: Viewer | None, tag: str, after: str | None, present: Callable[[ItemEvent | Lagged], P]
+) -> AsyncGenerator[P, None]:
     """Public posts under a folded tag. As open_stream."""
     account = viewer.account if viewer is not None else None
     channel = Items(services, account, subject(hashtag(tag), account), Feed.OPEN, [tag_topic(tag)])
-    return open_stream(services, viewer, channel, after)
+    return open_stream(services, viewer, channel, after, present)

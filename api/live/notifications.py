@@ -1,10 +1,10 @@
 """Live notifications: what the viewer is told, and what of it is taken back, by the same rules as the page."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from api.auth.access import Viewer
 from api.live.cursors import NOTIFICATIONS, subject
@@ -14,6 +14,8 @@ from api.services import Services
 from projections.notes import BUCKET, GROUPED, Note, get_groups
 from projections.notified import SAMPLE, NotificationView, reader, see_groups
 from projections.signals import KEPT, Signal, SignalKind, notify_topic
+
+P = TypeVar("P")
 
 PAST: Final = KEPT // BUCKET
 """A note that was taken back stood in one of so many groups before the present one, or in an older one, of which nothing is told."""
@@ -41,10 +43,10 @@ NoteEvent = Added | Updated | Removed
 
 
 def notifications_stream(
-    services: Services, viewer: Viewer, after: str | None
-) -> AsyncGenerator[NoteEvent | Lagged, None]:
+    services: Services, viewer: Viewer, after: str | None, present: Callable[[NoteEvent | Lagged], P]
+) -> AsyncGenerator[P, None]:
     """As open_stream."""
-    return open_stream(services, viewer, _Notifications(services, viewer.account), after)
+    return open_stream(services, viewer, _Notifications(services, viewer.account), after, present)
 
 
 class _Notifications:

@@ -1,8 +1,9 @@
 """A live post: how it and its counts change, and what answers it, by the same rules as reading it."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from api.auth.access import Viewer
 from api.live import cursors
@@ -12,6 +13,8 @@ from api.services import Services
 from projections.rules import PostView, Tombstone, show_post
 from projections.sight import Sight, Wanted
 from projections.signals import Signal, SignalKind, post_topic
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,11 @@ PostEvent = Updated | Answered
 
 
 def post_stream(
-    services: Services, viewer: Viewer | None, post: str, after: str | None
-) -> AsyncGenerator[PostEvent | Lagged, None]:
+    services: Services, viewer: Viewer | None, post: str, after: str | None, present: Callable[[PostEvent | Lagged], P]
+) -> AsyncGenerator[P, None]:
     """As open_stream."""
     account = viewer.account if viewer is not None else None
-    return open_stream(services, viewer, _Post(services, account, post), after)
+    return open_stream(services, viewer, _Post(services, account, post), after, present)
 
 
 class _Post:

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from api.live.company import Company
 from api.live.inbox import Delivery, Inbox
 from api.live.looks import Looks
 from domain.errors import UnavailableError
@@ -36,7 +37,7 @@ _log = structlog.get_logger("tidings.live")
 
 
 class Router:
-    """Tails while somebody listens, and not otherwise. ``looks`` reads for all who are woken by the same event."""
+    """Tails while somebody listens, and not otherwise. ``looks`` reads for all who are woken by the same event; guests keep ``company``."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Router:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.looks = Looks(documents)
+        self.company = Company()
         self._documents = documents
         self._shards = range(shards)
         self._busy = busy

@@ -2,7 +2,7 @@
 a signal is shown are its channel's."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
@@ -17,6 +17,7 @@ from domain.errors import Code, UnavailableError, refuse
 from projections.signals import Signal
 
 E = TypeVar("E")
+P = TypeVar("P")
 T = TypeVar("T")
 E_co = TypeVar("E_co", covariant=True)
 
@@ -49,13 +50,18 @@ class Channel(Protocol[E_co]):
 
 
 async def open_stream(
-    services: Services, viewer: Viewer | None, channel: Channel[E], after: str | None
-) -> AsyncGenerator[E | Lagged, None]:
-    """What happens after the cursor ``after``, or from now on, until the session expires (Refusal EXPIRED) or the stream lags.
+    services: Services,
+    viewer: Viewer | None,
+    channel: Channel[E],
+    after: str | None,
+    present: Callable[[E | Lagged], P],
+) -> AsyncGenerator[P, None]:
+    """What happens after the cursor ``after``, or from now on, until the session expires (Refusal EXPIRED) or the stream lags; as ``present`` makes it. Guests
+    whose channels are bound to the same may be given the same objects.
 
     Raises Refusal CURSOR_INVALID or CURSOR_TOO_OLD, and UnavailableError where it cannot begin.
     """
-    stream = _Stream(services, viewer, channel)
+    stream = _Stream(services, viewer, channel, present)
     async with services.live.listening(), aclosing(stream.run(after)) as events:
         async for event in events:
             yield event
@@ -82,17 +88,20 @@ async def in_session(services: Services, viewer: Viewer | None, wait: Callable[[
             continue
 
 
-class _Stream(Generic[E]):
+class _Stream(Generic[E, P]):
     """``_vector``: up to where everything has been delivered, in each shard."""
 
-    def __init__(self, services: Services, viewer: Viewer | None, channel: Channel[E]) -> None:
+    def __init__(
+        self, services: Services, viewer: Viewer | None, channel: Channel[E], present: Callable[[E | Lagged], P]
+    ) -> None:
         self._services = services
         self._router = services.live
         self._viewer = viewer
         self._channel = channel
-        self._vector: dict[int, int] = {}
+        self._present = present
+        self._vector: Mapping[int, int] = {}
 
-    async def run(self, after: str | None) -> AsyncGenerator[E | Lagged, None]:
+    async def run(self, after: str | None) -> AsyncGenerator[P, None]:
         current = await self._router.checkpoints()
         if after is None:
             self._vector = dict(current)
@@ -118,7 +127,7 @@ class _Stream(Generic[E]):
 
     async def _catch_up(
         self, topics: Topics, reached: Mapping[int, int], upto: Mapping[int, int]
-    ) -> AsyncGenerator[E, None]:
+    ) -> AsyncGenerator[P, None]:
         """Replays what lies between; items before the vector have been delivered."""
         start = dict(self._vector)
         async with (
@@ -133,16 +142,16 @@ class _Stream(Generic[E]):
         await require_kept(self._services, start)
         self._vector = merged(start, upto)
 
-    async def _listen(self, inbox: Inbox) -> AsyncGenerator[E | Lagged, None]:
+    async def _listen(self, inbox: Inbox) -> AsyncGenerator[P, None]:
         while True:
             taken = await self._take(inbox)
             if isinstance(taken, Lag):
-                yield Lagged(self._cursor(self._vector), taken.count)
+                yield self._lagged(taken.count)
                 return
             try:
                 events = await self._look(taken)
             except UnavailableError:
-                yield Lagged(self._cursor(self._vector), len(taken))
+                yield self._lagged(len(taken))
                 return
             for event in events:
                 require_session(self._services, self._viewer)
@@ -152,21 +161,45 @@ class _Stream(Generic[E]):
         """The next deliveries, waited for as long as the session lasts."""
         return await in_session(self._services, self._viewer, lambda: inbox.take(BATCH))
 
-    async def _look(self, deliveries: Sequence[Delivery]) -> Sequence[E]:
+    def _lagged(self, count: int) -> P:
+        return self._present(Lagged(self._cursor(self._vector), count))
+
+    async def _look(self, deliveries: Sequence[Delivery]) -> Sequence[P]:
         """The deliveries as this viewer may see them, now. The vector moves past them."""
+        vector = self._vector
+        if self._viewer is None:
+            key = self._channel.bound_to, _frozen(vector), tuple(_key(delivery) for delivery in deliveries)
+            events, self._vector = await self._router.company.look(key, lambda: self._see(deliveries, vector))
+        else:
+            events, self._vector = await self._see(deliveries, vector)
+        return events
+
+    async def _see(
+        self, deliveries: Sequence[Delivery], vector: Mapping[int, int]
+    ) -> tuple[Sequence[P], Mapping[int, int]]:
+        """What is to be seen of the deliveries after ``vector``, and the vector past them."""
         shown = iter(await self._channel.show([signal for delivery in deliveries for signal in delivery.signals]))
-        events: list[E] = []
+        events: list[P] = []
         for delivery in deliveries:
             own = [event for _ in delivery.signals for event in next(shown)]
-            before = merged(self._vector, delivery.others)
-            self._vector = merged(before, {delivery.shard: delivery.position})
+            before = merged(vector, delivery.others)
+            vector = merged(before, {delivery.shard: delivery.position})
             for left, event in zip(range(len(own) - 1, -1, -1), own, strict=True):
                 # Only behind the last of them has all of it been delivered.
-                events.append(event(self._cursor(before if left else self._vector)))
-        return events
+                events.append(self._present(event(self._cursor(before if left else vector))))
+        return events, vector
 
     def _cursor(self, vector: Mapping[int, int]) -> str:
         return sign_live(self._services, self._channel.bound_to, vector)
+
+
+def _key(delivery: Delivery) -> Hashable:
+    """Its signals are those of one event for one channel."""
+    return delivery.shard, delivery.position, _frozen(delivery.others)
+
+
+def _frozen(vector: Mapping[int, int]) -> Hashable:
+    return frozenset(vector.items())
 
 
 async def _gathered(

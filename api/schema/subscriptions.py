@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -152,47 +153,58 @@ class Subscription:
     )
     async def home_feed(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         viewer = info.context.require_viewer()
-        async with aclosing(home.home_stream(info.context.services, viewer, resumed(info, after))) as events:
+        present = partial(present_event, viewer.account)
+        async with aclosing(home.home_stream(info.context.services, viewer, resumed(info, after), present)) as events:
             async for event in events:
-                yield present_event(viewer.account, event)
+                yield event
 
     @subscription(
         "Public posts of everybody that answer nothing: what comes, changes and goes. Each event comes at least once; items have ids to tell."
     )
     async def public_feed(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         context = info.context
-        async with aclosing(items.public_stream(context.services, context.viewer, resumed(info, after))) as events:
+        present = partial(present_event, viewer_of(context))
+        async with aclosing(
+            items.public_stream(context.services, context.viewer, resumed(info, after), present)
+        ) as events:
             async for event in events:
-                yield present_event(viewer_of(context), event)
+                yield event
 
     @subscription(
         "Public posts with a hashtag: what comes, changes and goes, a post too whose edit lacks it. Each event comes at least once; items have ids to tell."
     )
     async def hashtag_feed(self, info: Info, name: TagName, after: LiveAfter = None) -> AsyncGenerator[FeedEvent, None]:
         context, tag = info.context, hashtag(name)
+        present = partial(present_event, viewer_of(context))
         async with aclosing(
-            items.hashtag_stream(context.services, context.viewer, tag, resumed(info, after))
+            items.hashtag_stream(context.services, context.viewer, tag, resumed(info, after), present)
         ) as events:
             async for event in events:
-                yield present_event(viewer_of(context), event)
+                yield event
 
     @subscription(
         "What the viewer is told, and what of it is taken back within 36 hours, in groups. What goes as the post that it is about goes, goes from the page alone. Each event comes at least once."
     )
     async def notifications(self, info: Info, after: LiveAfter = None) -> AsyncGenerator[NotificationEvent, None]:
         viewer = info.context.require_viewer()
-        async with aclosing(notes.notifications_stream(info.context.services, viewer, resumed(info, after))) as events:
+        present = partial(present_note, viewer.account)
+        async with aclosing(
+            notes.notifications_stream(info.context.services, viewer, resumed(info, after), present)
+        ) as events:
             async for event in events:
-                yield present_note(viewer.account, event)
+                yield event
 
     @subscription(
         "How a post and its counts change, and the direct answers that the viewer may see. Nothing comes of a post that is not there, or not for the viewer. Each event comes at least once."
     )
     async def post(self, info: Info, id: Id, after: LiveAfter = None) -> AsyncGenerator[PostEvent, None]:
         context, bare = info.context, bare_id(Kind.POST, id, "id")
-        async with aclosing(posts.post_stream(context.services, context.viewer, bare, resumed(info, after))) as events:
+        present = partial(present_change, viewer_of(context))
+        async with aclosing(
+            posts.post_stream(context.services, context.viewer, bare, resumed(info, after), present)
+        ) as events:
             async for event in events:
-                yield present_change(viewer_of(context), event)
+                yield event
 
     @subscription(
         "What begins to trend, moves and trends no more, as the ranking is made anew each minute: first what goes, then the rest by rank. Each event comes at least once; trends have ids to tell."

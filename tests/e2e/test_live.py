@@ -14,8 +14,9 @@ import pytest
 from api.live import home
 from api.live.home import home_stream
 from api.live.inbox import Delivery, Inbox
-from api.live.items import Added
+from api.live.items import Added, ItemEvent
 from api.live.replay import replay
+from api.live.stream import Lagged
 from api.services import system_now
 from domain.ids import shard_of
 from projections import families
@@ -315,11 +316,17 @@ async def test_a_stream_outlives_the_versions_that_it_began_with(served: Product
     # As if what was live at its beginning had been replaced and dropped since.
     dropped = {family.name: 99 for family in families.ALL}
     then = dataclasses.replace(served.services, documents=served.services.documents.pinned(dropped))
-    async with aclosing(home_stream(then, served.services.access_tokens.verify(bob.access), cursor)) as stream:
+    async with aclosing(
+        home_stream(then, served.services.access_tokens.verify(bob.access), cursor, as_it_is)
+    ) as stream:
         found = [await asyncio.wait_for(anext(stream), 30)]
         await ann.done("repost", postId=post)
         found.append(await asyncio.wait_for(anext(stream), 30))
     assert [added.item.post.post.text for added in found if isinstance(added, Added)] == ["missed", "worth sharing"]
+
+
+def as_it_is(event: ItemEvent | Lagged) -> ItemEvent | Lagged:
+    return event
 
 
 async def told(stream: Stream) -> tuple[str, str, str | None]:
@@ -414,7 +421,7 @@ async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
 async def test_a_stream_that_cannot_keep_up_is_told_how_much_it_missed(served: Product) -> None:
     (bob,) = await people(served, 1)
     viewer = served.services.access_tokens.verify(bob.access)
-    stream = home_stream(served.services, viewer, None)
+    stream = home_stream(served.services, viewer, None, as_it_is)
     pending = asyncio.ensure_future(anext(stream))
     try:
         inbox = await _attached(served, f"author:{bob.id[2:]}")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from projections.signals import PUBLIC_TOPIC
 from tests.edge_kit import eventually
 from tests.product_kit import GENEROUS, Person, Product, Stream, embedded_settings, product, settled
 from tests.servers import Addresses
@@ -68,6 +69,12 @@ async def cursor_of(person: Person, page: str, **variables: Any) -> str:
     return str(found["liveCursor"])
 
 
+async def guests_cursor(served: Product) -> str:
+    """A live cursor behind everything that has been posted."""
+    await settled(served)
+    return str((await served.ask(PUBLIC_PAGE))["data"]["publicFeed"]["liveCursor"])
+
+
 async def refused(served: Product, query: str, variables: Mapping[str, Any], access: str | None) -> list[str]:
     async with served.stream(query, variables, access) as stream:
         assert await stream.next() is None
@@ -90,9 +97,7 @@ async def resumed(
 async def test_the_public_feed_is_told_to_guests_too(served: Product) -> None:
     ann, bob = await people(served, 2)
     first = await ann.post("a beginning")
-    await settled(served)
-    answer = await served.ask(PUBLIC_PAGE)
-    async with served.stream(PUBLIC, {"after": answer["data"]["publicFeed"]["liveCursor"]}) as stream:
+    async with served.stream(PUBLIC, {"after": await guests_cursor(served)}) as stream:
         reply = await bob.post("an answer", replyTo=first)
         await bob.done("editPost", postId=reply, text="another answer")
         await ann.post("for followers", visibility="FOLLOWERS")
@@ -111,6 +116,34 @@ async def test_the_public_feed_is_told_to_guests_too(served: Product) -> None:
             "id": updated["item"]["id"],
             "post": {"__typename": "PostTombstone", "reason": "DELETED"},
         }
+
+
+async def test_what_guests_are_shown_together_a_viewer_is_shown_alone(served: Product) -> None:
+    ann, bob = await people(served, 2)
+    asked = """subscription($after: String) { publicFeed(after: $after) { ... on FeedItemAdded {
+        cursor item { post { ... on Post { text author { viewer { muting } } viewer { liked } } } } } } }"""
+    first = await guests_cursor(served)
+    await ann.post("missed")
+    second = await guests_cursor(served)
+    async with (
+        served.stream(asked, {"after": first}) as back,
+        served.stream(asked, {"after": second}) as near,
+        served.stream(PUBLIC, {"after": second}) as other,
+        served.stream(asked, {}, bob.access) as viewer,
+    ):
+        assert (await event(back))["item"]["post"]["text"] == "missed"
+        listening = served.services.live._topics
+        await eventually(lambda: len(listening.get(PUBLIC_TOPIC, ())) == 4)
+        await ann.post("now")
+        shown = await event(back)
+        assert shown["item"]["post"] == {"text": "now", "author": {"viewer": None}, "viewer": None}
+        assert await event(near) == shown
+        assert (await event(other))["item"]["post"]["text"] == "now"
+        own = (await event(viewer))["item"]["post"]
+        assert own == {"text": "now", "author": {"viewer": {"muting": False}}, "viewer": {"liked": False}}
+    await ann.post("later")
+    (found,) = await resumed(served, PUBLIC, {}, None, shown["cursor"], 1)
+    assert found["item"]["post"]["text"] == "later"
 
 
 async def test_a_public_stream_that_is_cut_has_no_gap_and_nothing_twice(served: Product) -> None:
