@@ -46,6 +46,9 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "cassandra", "pymongo", "asyncio", "websockets"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    # These warn of what a client sent, part by part, and quote it: anybody could fill the log.
+    for name in ("opentelemetry.trace", "opentelemetry.baggage"):
+        logging.getLogger(name).setLevel(max(number, logging.ERROR))
 
 
 def _without_drivers_tracebacks(record: logging.LogRecord) -> bool:

@@ -231,6 +231,14 @@ async def test_secrets_of_the_command_line_are_good_ones(tmp_path: Path) -> None
     assert (await tidings(tmp_path, "doctor", **variables))[0] == 0
 
 
+TRACED = {
+    "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
+    "tracestate": "forged=state=forged," * 40,
+    "baggage": "forged!," * 100,
+}
+"""Of a client that would write into the log: the tracing library complains of each part and quotes it."""
+
+
 async def test_log_lines_for_machines_are_json_and_hold_the_request(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *PROGRAM,
@@ -248,12 +256,13 @@ async def test_log_lines_for_machines_are_json_and_hold_the_request(tmp_path: Pa
         async with asyncio.timeout(30):
             while True:
                 try:
-                    await client.get("/livez", headers={"x-request-id": "mine"})
+                    await client.get("/livez", headers={"x-request-id": "mine", **TRACED})
                     break
                 except httpx2.ConnectError:
                     await asyncio.sleep(0.05)
         process.terminate()
     _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert b"forged" not in err
     lines = [json.loads(line) for line in err.decode().splitlines()]
     asked = [line for line in lines if line["event"] == "request" and line["path"] == "/livez"]
     assert asked
