@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 import regex
 
-_ALLOWED: Final = regex.compile(r"[\x21-\x7e]+")
-"""Printable ASCII without spaces: everything else stands percent-encoded in an address (RFC 3986 §2)."""
+_ALLOWED: Final = regex.compile(r"[!#-;=?-\[\]_a-z~]+")
+"""What an address is written with (RFC 3986 §2): everything else stands percent-encoded in it, also what would end an attribute or begin an element
+of a page that shows it."""
 
 
 def is_web_address(value: str, most: int) -> bool:
@@ -21,4 +22,4 @@ def is_web_address(value: str, most: int) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(host) and "@" not in parts.netloc and "\\" not in value
+    return parts.scheme == "https" and bool(host) and "@" not in parts.netloc

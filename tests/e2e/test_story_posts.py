@@ -218,6 +218,8 @@ async def they_pin(ann: Person, bob: Person) -> None:
         ({"url": "https://user:secret@pictures.example/a.jpg"}, "INVALID", "url"),
         ({"url": "https://pictures.example/a b.jpg"}, "INVALID", "url"),
         ({"url": "https:///a.jpg"}, "INVALID", "url"),
+        ({"url": 'https://pictures.example/a.jpg"onerror="alert(1)'}, "INVALID", "url"),
+        ({"url": "https://pictures.example/<script>"}, "INVALID", "url"),
         ({"url": "https://pictures.example/" + "a" * 2_048}, "INVALID", "url"),
         ({"url": "data:image/png;base64,AAAA"}, "INVALID", "url"),
         ({"mimeType": "text/html"}, "INVALID", "mimeType"),
