@@ -36,9 +36,9 @@ def save_checkpoint(
 
 def claim_lease(connection: sqlite3.Connection, name: str, holder: str, ttl: float) -> Lease | None:
     connection.execute(
-        f"INSERT INTO _leases VALUES (?1, ?2, 1, {_NOW} + ?3) ON CONFLICT DO UPDATE SET "
-        "fence = CASE WHEN holder IS ?2 THEN fence ELSE fence + 1 END, holder = ?2, until = excluded.until "
-        f"WHERE holder IS ?2 OR until IS NULL OR until <= {_NOW}",
+        f"INSERT INTO _leases VALUES (?, ?, 1, {_NOW} + ?) ON CONFLICT DO UPDATE SET "
+        "fence = CASE WHEN holder IS excluded.holder THEN fence ELSE fence + 1 END, holder = excluded.holder, until = excluded.until "
+        f"WHERE holder IS excluded.holder OR until IS NULL OR until <= {_NOW}",
         (name, holder, ttl),
     )
     held, fence = connection.execute("SELECT holder, fence FROM _leases WHERE name = ?", (name,)).fetchone()
