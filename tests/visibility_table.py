@@ -25,7 +25,7 @@ PATHS: Final[Mapping[str, str]] = {
     "trending": "`trends {kind: POST}`, also live",
     "followed": "`post`, live",
     "answering": "a reply of theirs, in `post` of another's, live",
-    "told": "`viewer.notifications`, of their like",
+    "told": "`viewer.notifications`, of their like, also in `actors`",
     "notified": "`notifications` live, of their like",
     "kept": "`viewer.likes`, `viewer.bookmarks`",
     "profile": "`user`, `node`, `nodes`: the person",

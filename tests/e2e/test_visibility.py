@@ -37,7 +37,7 @@ OPEN = f"""query O($words: String!, $post: ID!, $reply: ID!, $quote: ID!, $root:
   hashtagFeed(name: $tag) {{ nodes {{ post {{ {ANY} }} }} }} publicFeed(first: 100) {{ nodes {{ post {{ {ANY} }} }} }} }}"""
 OWN = f"""query {{ viewer {{ homeFeed(first: 100) {{ nodes {{ id reason {{ __typename }} post {{ {ANY} }} }} }}
   likes {{ nodes {{ post {{ {ANY} }} }} }} bookmarks {{ nodes {{ post {{ {ANY} }} }} }}
-  notifications(types: [LIKE]) {{ nodes {{ sampleActors {{ id }} post {{ {ANY} }} }} }} }} }}"""
+  notifications(types: [LIKE]) {{ nodes {{ sampleActors {{ id }} actors(first: 100) {{ nodes {{ id }} }} post {{ {ANY} }} }} }} }} }}"""
 FEED = f"__typename ... on FeedItemAdded {{ item {{ post {{ {ANY} }} }} }} ... on FeedItemUpdated {{ item {{ post {{ {ANY} }} }} }} ... on FeedItemRemoved {{ item {{ post {{ {ANY} }} }} }}"
 HOME_LIVE = f"subscription($after: String) {{ homeFeed(after: $after) {{ {FEED} }} }}"
 PUBLIC_LIVE = f"subscription($after: String) {{ publicFeed(after: $after) {{ {FEED} }} }}"
@@ -238,7 +238,10 @@ class Stage:
         shared = [item["post"] for item in items if (item["reason"] or {}).get("__typename") == "RepostReason"]
         likes = [like for like in viewer["notifications"]["nodes"] if like["post"]["id"] == self.posts["own"]]
         return {
-            "told": has([person for like in likes for person in like["sampleActors"]], self.author.id),
+            "told": one(
+                has([person for like in likes for person in like["sampleActors"]], self.author.id),
+                has([person for like in likes for person in like["actors"]["nodes"]], self.author.id),
+            ),
             "home": among([item["post"] for item in items if item["reason"] is None], post),
             "shared": among(shared, self.posts.get("aside", post)),
             "kept": one(*(among(posts_in(viewer[name]), post) for name in ("likes", "bookmarks"))),
