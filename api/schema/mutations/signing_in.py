@@ -35,7 +35,9 @@ class Session:
     refresh_token: str = strawberry.field(
         description="For `refreshSession`, once: a second use ends the session, for then somebody has stolen it."
     )
-    expires_at: Timestamp = strawberry.field(description="When the access token stops being good; the refresh token goes on.")
+    expires_at: Timestamp = strawberry.field(
+        description="When the access token stops being good; the refresh token goes on."
+    )
 
 
 @dataclass(frozen=True, slots=True)
