@@ -16,7 +16,7 @@ from domain.errors import Code, refuse
 from domain.ids import Namer, account_stream, category_of, claim_stream, is_id, post_stream
 from domain.log.cloudevents import microseconds, timestamp
 from domain.log.port import EventLog
-from domain.names import fold_email, fold_handle, handle_skeleton
+from domain.names import fold_email, fold_handle, handle_claim
 
 REDACTED: Final = "<redacted>"
 SECRET: Final = "<secret>"  # noqa: S105 (what is shown in place of one)
@@ -166,7 +166,7 @@ async def _owner(log: EventLog, namer: Namer, name: str) -> str | None:
     if "@" in name.strip().removeprefix("@"):
         claim = claim_stream(namer.claim_id("email", fold_email(name)))
     else:
-        claim = claim_stream(namer.claim_id("handle", handle_skeleton(fold_handle(name))))
+        claim = claim_stream(handle_claim(namer, fold_handle(name)))
     states: Mapping[str, object] = await log.states([claim])
     state = states[claim]
     return state.owner if isinstance(state, Claim) and state.held else None

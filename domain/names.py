@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from domain.errors import Code, Problem
+from domain.ids import Namer
 from domain.limits import Limits
 
 _HANDLE: Final = re.compile(r"[a-z0-9_]+")
@@ -21,6 +22,11 @@ def handle_skeleton(handle: str) -> str:
     for char, prototype in _ALIKE:
         handle = handle.replace(char, prototype)
     return handle
+
+
+def handle_claim(namer: Namer, handle: str) -> str:
+    """The id of the claim on a folded handle, and on all that look like it."""
+    return namer.claim_id("handle", handle_skeleton(handle))
 
 
 def handle_problems(handle: str, limits: Limits, field: str = "handle") -> list[Problem]:

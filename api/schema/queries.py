@@ -19,7 +19,7 @@ from api.schema.scalars import Timestamp
 from api.schema.social import PostResult, User, present_user, viewer_of
 from api.schema.viewer import Viewer, present_viewer
 from domain.errors import Code, refuse
-from domain.names import fold_handle, handle_problems, handle_skeleton
+from domain.names import fold_handle, handle_claim, handle_problems
 from projections import reading
 from projections.claims import handle_is_free
 
@@ -160,7 +160,7 @@ class Query:
             return False
         await consistent(info.context, NAMES)
         services = info.context.services
-        claim = services.namer.claim_id("handle", handle_skeleton(folded))
+        claim = handle_claim(services.namer, folded)
         takeover = services.limits.claim_takeover * 1_000_000
         viewer = viewer_of(info.context)
         return await handle_is_free(services.documents, claim, folded, viewer, services.now(), takeover)

@@ -15,7 +15,7 @@ from domain.handlers.profiles import display_name_problems
 from domain.handlers.result import Result, confirm, key_problems, shard, state_of
 from domain.ids import account_stream, claim_stream, slot_of
 from domain.log.port import Draft, EventLog, Execution, View
-from domain.names import email_problems, fold_email, fold_handle, handle_problems, handle_skeleton
+from domain.names import email_problems, fold_email, fold_handle, handle_claim, handle_problems
 from domain.text import normalise
 
 
@@ -69,9 +69,9 @@ def _check(command: RegisterAccount, context: Context) -> _Registration:
     problems += key_problems(command.idempotency_key, context)
     if problems:
         raise Refusal(problems)
-    handle_claim = namer.claim_id("handle", handle_skeleton(handle))
+    claim = handle_claim(namer, handle)
     email_claim = namer.claim_id("email", email)
-    slot, request, input_hmac = slot_of(handle_claim), None, None
+    slot, request, input_hmac = slot_of(claim), None, None
     if command.idempotency_key is not None:
         # The actor of a registration is the e-mail claim: an HMAC of the address, known before there is an account.
         request = namer.idempotent_id(slot_of(email_claim), email_claim, "registerAccount", command.idempotency_key)
@@ -81,7 +81,7 @@ def _check(command: RegisterAccount, context: Context) -> _Registration:
         email=email,
         display_name=name,
         password_hash=command.password_hash,
-        handle_claim=handle_claim,
+        handle_claim=claim,
         email_claim=email_claim,
         request=request,
         input_hmac=input_hmac,
@@ -178,7 +178,7 @@ async def find_account(log: EventLog, handle_or_email: str, context: Context) ->
         claim_id = context.namer.claim_id(kind, name)
     else:
         kind, name = "handle", fold_handle(handle_or_email)
-        claim_id = context.namer.claim_id(kind, handle_skeleton(name))
+        claim_id = handle_claim(context.namer, name)
     claim = await state_of(log, claim_stream(claim_id), Claim)
     if not claim.held:
         return None

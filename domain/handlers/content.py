@@ -8,13 +8,11 @@ import regex
 
 from domain.addresses import is_web_address
 from domain.context import Context
-from domain.deciders.claim import Claim
 from domain.errors import Code, Problem, Refusal
 from domain.events import Media, PostPrivate
-from domain.ids import claim_stream
+from domain.handlers.mentions import claims_on, holders
 from domain.limits import Limits
 from domain.log.port import EventLog, View
-from domain.names import handle_skeleton
 from domain.text import Span, blank, flaw, graphemes, mentions_of, normalise, spans, tags_of, weighted_length
 
 # BCP 47 in the shapes that people write: language, optional script, optional region.
@@ -59,10 +57,7 @@ class Content:
             problems = self._counts(context)
         if problems:
             raise Refusal(problems)
-        names = context.namer
-        self.claims = {
-            handle: claim_stream(names.claim_id("handle", handle_skeleton(handle))) for handle in self.handles
-        }
+        self.claims = claims_on(self.handles, context.namer)
 
     def _sizes(self, context: Context, standing: PostPrivate | None) -> list[Problem]:
         limits, problems, warning = context.limits, [], self.content_warning or ""
@@ -102,8 +97,7 @@ class Content:
 
     def mentioned(self, view: View) -> dict[str, str]:
         """Handle → account of those mentioned handles that somebody holds."""
-        owners = {handle: view.state(stream, Claim).owner for handle, stream in self.claims.items()}
-        return {handle: owner for handle, owner in owners.items() if owner}
+        return holders(self.claims, view)
 
     async def find_mentioned(self, log: EventLog) -> Sequence[str]:
         """The accounts that are mentioned as far as this process has seen, to know whose blocks a decision reads."""

@@ -26,7 +26,7 @@ from domain.events import AccountPasswordChanged, Event, PasswordPrivate
 from domain.handlers.result import Result, require_actor, require_id, shard
 from domain.ids import account_stream, category_of, pins_stream, post_stream, session_stream, stream_shard
 from domain.log.port import Draft, EventLog, Execution, View
-from domain.names import handle_skeleton
+from domain.names import handle_claim
 
 
 async def change_password(log: EventLog, command: ChangePassword, context: Context) -> Result:
@@ -60,7 +60,7 @@ async def delete_account(log: EventLog, command: DeleteAccount, context: Context
 
     def decide(state: Account) -> Sequence[Event]:
         handle = state.private.handle if state.private is not None else ""
-        return accounts.delete(state, context.namer.claim_id("handle", handle_skeleton(handle)), command.verified)
+        return accounts.delete(state, handle_claim(context.namer, handle), command.verified)
 
     return await _of_account(log, require_actor(context), decide, context)
 

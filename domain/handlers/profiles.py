@@ -1,6 +1,6 @@
 """What an account says of itself: its handle, with the claim that makes it unique, and its profile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,11 +21,12 @@ from domain.events import (
     ProfilePrivate,
 )
 from domain.handlers.claims import abandon, vacate
+from domain.handlers.mentions import claims_on, holders
 from domain.handlers.result import Result, confirm, require_actor, shard, state_of
 from domain.ids import account_stream, claim_stream, slot_of
 from domain.limits import Limits
 from domain.log.port import Draft, EventLog, Execution, View
-from domain.names import fold_handle, handle_problems, handle_skeleton
+from domain.names import fold_handle, handle_claim, handle_problems
 from domain.text import blank, facets, flaw, graphemes, mentions_of, normalise, spans
 
 
@@ -40,10 +41,10 @@ async def change_handle(log: EventLog, command: ChangeHandle, context: Context) 
     problems = handle_problems(handle, context.limits)
     if problems:
         raise Refusal(problems)
-    stream, claim = account_stream(actor), _claim_of(handle, context)
+    stream, claim = account_stream(actor), handle_claim(context.namer, handle)
     known = View((await confirm(log, stream, context)).states).state(stream, Account)
     accounts.require_active(known)
-    if known.private is None or claim == _claim_of(known.private.handle, context):
+    if known.private is None or claim == handle_claim(context.namer, known.private.handle):
         return Result(actor, await log.execute(_naming(log, actor, handle, claim, known.handle_claim, context)))
     accounts.require_few_changes(
         known, context.now - context.limits.handle_rest * 1_000_000, context.limits.handle_changes
@@ -55,10 +56,6 @@ async def change_handle(log: EventLog, command: ChangeHandle, context: Context) 
         await abandon(log, claim, "handle", actor, holding, context)
         raise
     return Result(actor, outcome)
-
-
-def _claim_of(handle: str, context: Context) -> str:
-    return context.namer.claim_id("handle", handle_skeleton(handle))
 
 
 async def _hold(log: EventLog, claim: str, owner: Account, context: Context) -> str:
@@ -89,7 +86,7 @@ def _naming(log: EventLog, actor: str, handle: str, claim: str, holding: str, co
 
     def decide(view: View) -> tuple[Draft, ...]:
         state = view.state(stream, Account)
-        former = _claim_of(state.private.handle, context) if state.private is not None else ""
+        former = handle_claim(context.namer, state.private.handle) if state.private is not None else ""
         changed = AccountHandleChanged(
             account=actor,
             claim_id=holding,
@@ -112,14 +109,14 @@ async def update_profile(log: EventLog, command: UpdateProfile, context: Context
         raise Refusal(problems)
     stream = account_stream(actor)
     found = spans(wanted.bio or "")
-    named = {handle: claim_stream(_claim_of(handle, context)) for handle in mentions_of(found)}
+    named = claims_on(mentions_of(found), context.namer)
 
     def decide(view: View) -> tuple[Draft, ...]:
         state = view.state(stream, Account)
         accounts.require_active(state)
         bio_facets = state.bio_facets
         if wanted.bio is not None:
-            bio_facets = facets(wanted.bio, found, _mentioned(view, named))
+            bio_facets = facets(wanted.bio, found, holders(named, view))
         changed = AccountProfileChanged(
             account=actor, bio_facets=bio_facets, private=_merged(state.profile or ProfilePrivate(), wanted)
         )
@@ -130,11 +127,6 @@ async def update_profile(log: EventLog, command: UpdateProfile, context: Context
     given = tuple(dict.fromkeys(named.values()))
     execution = Execution(shard(log, actor), (stream,), decide, context.metadata(), given=given, subject=actor)
     return Result(actor, await log.execute(execution))
-
-
-def _mentioned(view: View, named: Mapping[str, str]) -> dict[str, str]:
-    owners = {handle: view.state(stream, Claim).owner for handle, stream in named.items()}
-    return {handle: owner for handle, owner in owners.items() if owner}
 
 
 def _merged(profile: ProfilePrivate, wanted: UpdateProfile) -> ProfilePrivate:
