@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from projections.documents.port import Documents
+from projections.documents.port import After, Documents
 from projections.posts import PostDoc, get_posts, replies_to_many, thread_posts
 from projections.rules import PostView, Tombstone, show_post
 from projections.sight import Sight, hydrate
@@ -33,23 +33,26 @@ class ThreadSort(StrEnum):
 
 
 class ThreadReply(msgspec.Struct, frozen=True):
-    """``depth`` counts from 1 below the anchor, ``parent`` is what it answers. ``more``: direct replies of its own that are not among these."""
+    """``depth`` counts from 1 below the anchor, ``parent`` is what it answers. ``more``: direct replies of its own that are not among these; ``end``: the
+    place of the last that is, where the list of all goes on from there: forwards from the oldest, backwards from the newest."""
 
     post: PostView | Tombstone
     parent: str
     depth: int
     more: int
+    end: After | None = None
 
 
 class Thread(msgspec.Struct, frozen=True):
     """``ancestors`` from the farthest to the nearest, ``more_ancestors``: there are some above them. ``replies`` lie depth first, each before what
-    answers it; ``more``: direct replies of the anchor that are not among them."""
+    answers it; ``more``: direct replies of the anchor that are not among them; ``end`` as a reply's."""
 
     anchor: PostView | Tombstone
     ancestors: Sequence[PostView | Tombstone] = ()
     more_ancestors: bool = False
     replies: Sequence[ThreadReply] = ()
     more: int = 0
+    end: After | None = None
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -79,13 +82,14 @@ async def read_thread(documents: Documents, viewer: str | None, post: str, shape
     if isinstance(anchor, Tombstone) and not anchor.deleted:
         return Thread(anchor)
     tree = _Tree(sight, below, shape)
-    replies = tree.under(found, 1)
+    replies, end = tree.under(found, 1)
     return Thread(
         anchor=anchor,
         ancestors=[show_post(sight, id_) for id_ in ids],
         more_ancestors=bool(ids) and ids[0] != found.root,
         replies=replies,
         more=_more(found, replies),
+        end=end,
     )
 
 
@@ -134,22 +138,23 @@ class _Tree:
         self._shape = shape
         self._left = MOST
 
-    def under(self, parent: PostDoc, depth: int) -> list[ThreadReply]:
-        """The replies below a post; what is hidden is left out where nothing hangs on it that is shown."""
+    def under(self, parent: PostDoc, depth: int) -> tuple[list[ThreadReply], After | None]:
+        """The replies below a post, and the place of the last direct one; what is hidden is left out where nothing hangs on it that is shown."""
         found: list[ThreadReply] = []
-        taken = 0
+        taken, end = 0, None
         for doc in self._below.get(parent.id, ()):
             if taken == self._shape.branching or depth > self._shape.depth or not self._left:
                 break
             view = show_post(self._sight, doc.id)
             self._left -= 1
-            replies = self.under(doc, depth + 1)
+            replies, below = self.under(doc, depth + 1)
             if isinstance(view, Tombstone) and not replies:
                 self._left += 1
                 continue
             taken += 1
-            found += [ThreadReply(view, parent.id, depth, _more(doc, replies)), *replies]
-        return found
+            end = doc.cursor
+            found += [ThreadReply(view, parent.id, depth, _more(doc, replies), below), *replies]
+        return found, end if self._shape.sort is not ThreadSort.TOP else None
 
 
 def _more(doc: PostDoc, replies: Sequence[ThreadReply]) -> int:

@@ -206,7 +206,7 @@ class Post(Node):
         before: BeforeCursor = None,
     ) -> Connection[PostResult]:
         context, viewer = info.context, viewer_of(info.context)
-        name = list_name(viewer, "replies", self.bare)
+        name = replies_list(viewer, self.bare)
         asked = window(context.services.signer, name, first=first, after=after, last=last, before=before)
         await consistent(context, SHOWN)
         page = await reading.replies_page(context.services.documents, viewer, self.bare, asked)
@@ -258,6 +258,11 @@ class FeedItem:
     sort_at: Timestamp = strawberry.field(
         description="What the feed is sorted by: when it was posted or reposted; when the viewer came to like or bookmark it."
     )
+
+
+def replies_list(viewer: str | None, post: str) -> str:
+    """The name of a post's replies, to which their cursors are bound."""
+    return list_name(viewer, "replies", post)
 
 
 def viewer_of(context: RequestContext) -> str | None:

@@ -8,13 +8,15 @@ from api.context import RequestContext
 from api.schema.consistency import SHOWN, consistent
 from api.schema.enums import ThreadSort
 from api.schema.ids import Kind, global_id, kind_and_bare
-from api.schema.social import PostResult, present_post, viewer_of
+from api.schema.social import PostResult, present_post, replies_list, viewer_of
 from domain.errors import Code, refuse
 from projections import threads
+from projections.documents.port import After
 from projections.rules import Tombstone
 
 MAX_DEPTH = 20
 MAX_BRANCHING = 100
+_CURSOR = "Where its `Post.replies` go on behind those that are here: as `after` with OLDEST, as `before` with NEWEST. Null with TOP, and where none are here."
 
 AboveArgument = Annotated[bool, strawberry.argument(description="Whether to read what it answers, too.")]
 DepthArgument = Annotated[int, strawberry.argument(description="How many levels of replies, 0 to 20.")]
@@ -32,6 +34,7 @@ class ThreadReply:
     more_replies: int = strawberry.field(
         description="Answers to it that are not in this thread; `Post.replies` has those that the viewer may see."
     )
+    replies_cursor: str | None = strawberry.field(description=_CURSOR)
 
 
 @strawberry.type(description="A post with what it answers and what answers it.")
@@ -47,6 +50,7 @@ class Thread:
     more_replies: int = strawberry.field(
         description="Answers to the anchor that are not among `replies`; `Post.replies` has those that the viewer may see."
     )
+    replies_cursor: str | None = strawberry.field(description=_CURSOR)
 
 
 async def read(
@@ -66,10 +70,15 @@ async def read(
     found = await threads.read_thread(context.services.documents, viewer, parsed[1], shape)
     if isinstance(found.anchor, Tombstone) and not (found.anchor.deleted or found.anchor.blocked):
         return None
-    return _present(viewer, found)
+    return _present(context, parsed[1], found)
 
 
-def _present(viewer: str | None, found: threads.Thread) -> Thread:
+def _present(context: RequestContext, anchor: str, found: threads.Thread) -> Thread:
+    viewer, signer = viewer_of(context), context.services.signer
+
+    def cursor(post: str, end: After | None) -> str | None:
+        return None if end is None else signer.sign_cursor(replies_list(viewer, post), end.sort, end.id)
+
     return Thread(
         anchor=present_post(viewer, found.anchor),
         ancestors=[present_post(viewer, view) for view in found.ancestors],
@@ -80,8 +89,10 @@ def _present(viewer: str | None, found: threads.Thread) -> Thread:
                 parent_id=strawberry.ID(global_id(Kind.POST, reply.parent)),
                 depth=reply.depth,
                 more_replies=reply.more,
+                replies_cursor=cursor(reply.post.id, reply.end),
             )
             for reply in found.replies
         ],
         more_replies=found.more,
+        replies_cursor=cursor(anchor, found.end),
     )

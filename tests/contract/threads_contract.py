@@ -7,6 +7,8 @@ import pytest
 
 from projections import families, threads
 from projections.documents.port import Documents
+from projections.paging import Window
+from projections.reading import replies_page
 from projections.rules import PostView, Tombstone
 from projections.threads import Shape, Thread, ThreadSort, read_thread
 from tests.contract.families_history import FORGOTTEN, PEOPLE, World, random_actions
@@ -56,6 +58,34 @@ async def test_threads_equal_the_oracle(
                     assert [isinstance(view, PostView) for view in thread.ancestors] == shown
                 elif isinstance(thread.anchor, Tombstone) and not thread.anchor.deleted:
                     assert thread == Thread(thread.anchor)
+
+
+@pytest.mark.parametrize("whole", [400, 2], ids=["small", "large"])
+@pytest.mark.parametrize("sort", [ThreadSort.OLDEST, ThreadSort.NEWEST])
+async def test_the_list_of_replies_goes_on_where_a_thread_ends(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, sort: ThreadSort, whole: int
+) -> None:
+    monkeypatch.setattr(threads, "WHOLE", whole)
+    world = World()
+    world.say("ada")
+    for number in range(59):
+        world.answer(PEOPLE[number % 5], f"post{number // 3}")
+    async with open_store(collections_of(SHOWN)) as documents:
+        await folded(documents, world)
+        backward = sort is ThreadSort.NEWEST
+        thread = await read_thread(documents, "ada", "post0", Shape(depth=3, branching=2, sort=sort))
+        ends = {"post0": thread.end} | {reply.post.id: reply.end for reply in thread.replies}
+        assert sum(end is not None for end in ends.values()) == 7
+        for post, end in ends.items():
+            here = [reply.post.id for reply in thread.replies if reply.parent == post]
+            assert (end is not None) is bool(here)
+            every, rest = [
+                [item.node.id for item in (await replies_page(documents, "ada", post, window)).items]
+                for window in (Window(100), Window(100, end, backward))
+            ]
+            assert (rest + here[::-1] if backward else here + rest) == every
+        top = await read_thread(documents, "ada", "post0", Shape(sort=ThreadSort.TOP))
+        assert {top.end, *(reply.end for reply in top.replies)} == {None}
 
 
 async def test_a_thread_of_sixty_takes_five_waves(open_store: OpenStore) -> None:

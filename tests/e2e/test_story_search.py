@@ -70,6 +70,19 @@ async def they_search(ann: Person, bob: Person) -> None:
     bob.token = ann.token
 
 
+async def they_read_on(bob: Person, root: str, answer: str) -> None:
+    """The replies that a thread leaves out, from where it ends."""
+    later = await bob.post("A later answer", replyTo=root)
+    one = "query O($id: ID!, $sort: ThreadSort!) { thread(postId: $id, branching: 1, sort: $sort) { repliesCursor moreReplies } }"
+    rest = "query R($id: ID!, $after: String, $last: Int, $before: String) { post(id: $id) { ... on Post { replies(after: $after, last: $last, before: $before) { nodes { ... on Post { id } } } } } }"
+    for sort, given, left in (("OLDEST", {"after": ""}, later), ("NEWEST", {"last": 5, "before": ""}, answer)):
+        thread = (await bob.ask(one, id=root, sort=sort))["thread"]
+        window = {name: value or thread["repliesCursor"] for name, value in given.items()}
+        assert (await bob.ask(rest, id=root, **window))["post"]["replies"]["nodes"] == [{"id": left}]
+        assert thread["moreReplies"] == 1
+    await bob.done("deletePost", postId=later)
+
+
 async def they_follow_a_thread(ann: Person, bob: Person) -> None:
     root = await ann.post("The root")
     bob.token = ann.token
@@ -83,6 +96,7 @@ async def they_follow_a_thread(ann: Person, bob: Person) -> None:
         "The root",
         "An answer",
     ]
+    await they_read_on(bob, root, answer)
     await bob.done("deletePost", postId=answer)
     thread = (await bob.ask(THREAD, id=root))["thread"]
     assert [reply["post"] for reply in thread["replies"]] == [{"reason": "DELETED"}, {"text": "Below"}]
