@@ -1,6 +1,7 @@
 """kill -9 in the middle: what is acknowledged stays, what was under way is finished by a repeat, and every document is what the log says."""
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -155,10 +156,10 @@ async def _documents_are_the_log(services: Services, path: Path) -> None:
     assert sum([len(await _all(replayed, c)) for c in exact if c.fidelity is Fidelity.EXACT]) > EVENTS
     # A minute that nobody has asked for, and in which all of it has happened.
     minute = (services.now() // MINUTE + 1) * MINUTE
-    for window in TrendWindow:
-        stored = await get_snapshot(services.documents, TrendKind.TAG, window, minute)
-        assert stored.trends
-        assert stored == await build_snapshot(replayed, TrendKind.TAG, window, minute)
+    for kind, window in itertools.product(TrendKind, TrendWindow):
+        stored = await get_snapshot(services.documents, kind, window, minute)
+        assert stored.trends, kind
+        assert stored == await build_snapshot(replayed, kind, window, minute)
     await replayed.close()
 
 
