@@ -55,3 +55,10 @@ def test_every_example_of_the_api_fits_the_schema() -> None:
     assert len(examples) > 1
     for example in examples:
         Preparer(schema._schema, load_settings()).prepare(example)
+
+
+def test_every_figure_that_is_told_is_measured() -> None:
+    told = set(re.findall(r"^\| `([a-z0-9_.]+)`", (ROOT / "docs" / "performance.md").read_text(), re.MULTILINE))
+    measured = "\n".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+    assert len(told) > 15
+    assert {name for name in told if f'"{name}"' not in measured} == set()
