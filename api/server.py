@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.protocol import BoundedHttp
+from api.protocol import BoundedHttp, BoundedWebSocket
 from api.settings import Settings
 
 HEARTBEAT_SECONDS = 15.0
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
             app,
             loop="none",
             http=BoundedHttp,
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             lifespan="off",
             log_config=None,
             access_log=False,

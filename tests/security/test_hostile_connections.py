@@ -1,13 +1,14 @@
 """Connections that send without end, slowly, or nothing: none holds more than a little memory, or for ever."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from api import http, protocol
+from api import http, protocol, server
 from tests.edge_kit import Edge, edge, eventually
 
 
@@ -108,3 +109,61 @@ async def test_nonsense_is_400(tmp_path: Path) -> None:
             async with raw(served) as (reader, writer):
                 writer.write(nonsense)
                 assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
+
+
+UPGRADE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+PINGS = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 500
+
+
+@asynccontextmanager
+async def unread(served: Edge) -> AsyncIterator[socket.socket]:
+    """A WebSocket whose client reads nothing but the handshake."""
+    host, port = served.url.removeprefix("http://").split(":")
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        # Small, so that little is needed before the server's own buffer begins to fill.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        await loop.sock_connect(sock, (host, int(port)))
+        await loop.sock_sendall(sock, UPGRADE)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += await loop.sock_recv(sock, 1)
+        yield sock
+
+
+async def pinged_without_end(sock: socket.socket, most: int) -> int:
+    """How many bytes of pings were taken."""
+    taken = 0
+    with suppress(OSError):
+        while taken < most:
+            await asyncio.get_running_loop().sock_sendall(sock, PINGS)
+            taken += len(PINGS)
+    return taken
+
+
+@pytest.mark.slow  # the kernel's buffers are full after some megabytes
+async def test_pings_whose_answers_nobody_reads_are_not_answered_without_end(tmp_path: Path) -> None:
+    async with edge(tmp_path) as served, unread(served) as sock:
+        taken = await pinged_without_end(sock, 24_000_000)
+        assert taken >= 24_000_000
+        received = 0
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError, ConnectionError):
+            while part := await asyncio.wait_for(loop.sock_recv(sock, 1_000_000), 2):
+                received += len(part)
+        assert 0 < received < taken / 2
+
+
+@pytest.mark.slow
+async def test_a_socket_that_nobody_reads_ends_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEARTBEAT_SECONDS", 1.0)
+    async with edge(tmp_path) as served, unread(served) as sock:
+        connections = served.server.server_state.connections
+        sockets = [each for each in connections if isinstance(each, protocol.BoundedWebSocket)]
+        assert sockets
+        await pinged_without_end(sock, 12_000_000)
+        await eventually(lambda: not any(each in connections for each in sockets))
