@@ -18,7 +18,7 @@ from api.schema.mutations.running import (
     run,
 )
 from api.schema.mutations.signing_in import Opened, Session, open_session, recognise, register, renew_session
-from api.schema.social import User, present_user, viewer_of
+from api.schema.social import User
 from domain import commands
 from domain.errors import Code, Problem
 from domain.handlers import Result
@@ -68,10 +68,7 @@ class _SessionPayload(MutationPayload):
 
     @resolved("The account; null where nothing was done or lists cannot be read at the moment.")
     async def account(self, info: Info) -> User | None:
-        if self.person is None:
-            return None
-        view = await look_at_person(info.context, *self.person)
-        return None if view is None else present_user(viewer_of(info.context), view)
+        return None if self.person is None else await look_at_person(info.context, *self.person)
 
 
 @strawberry.type(description="What became of `registerAccount`.")

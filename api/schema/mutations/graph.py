@@ -11,7 +11,7 @@ from api.schema.consistency import SHOWN, Info, consistent
 from api.schema.fields import mutation, resolved
 from api.schema.ids import Kind, bare_id
 from api.schema.mutations.running import CLIENT_MUTATION_ID, LOOK, Input, MutationPayload, Ran, look_at_person, run
-from api.schema.social import User, present_user, viewer_of
+from api.schema.social import User
 from domain import commands
 from domain.errors import Code, UnavailableError, refuse
 from projections.sight import hydrate
@@ -62,8 +62,7 @@ class UserPayload(MutationPayload):
     @resolved("The person as they are now; null where nothing was done or lists cannot be read at the moment.")
     async def user(self, info: Info) -> User | None:
         result = self.ran.result
-        view = None if result is None else await look_at_person(info.context, result, result.id)
-        return None if view is None else present_user(viewer_of(info.context), view)
+        return None if result is None else await look_at_person(info.context, result, result.id)
 
 
 @strawberry.type(description="What became of `followUser`.")

@@ -89,11 +89,9 @@ class LeavingMutations:
             problems = password_problems(input.new_password, context.services.limits, "newPassword")
             if problems:
                 raise Refusal(problems)
-            account = await verified(context, asked, input.current_password, "currentPassword")
+            hashed = await verified(context, asked, input.current_password, "currentPassword")
             command = commands.ChangePassword(
-                password_hash=await context.services.passwords.hash(input.new_password),
-                verified=account.private.password_hash if account.private is not None else "",
-                kept=session,
+                password_hash=await context.services.passwords.hash(input.new_password), verified=hashed, kept=session
             )
             return await handle(context.services.log, command, asked)
 
@@ -107,8 +105,7 @@ class LeavingMutations:
         context = info.context
 
         async def work(asked: Context) -> Result:
-            account = await verified(context, asked, input.password, "password")
-            hashed = account.private.password_hash if account.private is not None else ""
+            hashed = await verified(context, asked, input.password, "password")
             return await handle(context.services.log, commands.DeleteAccount(verified=hashed), asked)
 
         ran = await _run(context, work)

@@ -5,7 +5,7 @@ import strawberry
 from api.schema.consistency import Info
 from api.schema.fields import mutation, resolved
 from api.schema.mutations.running import CLIENT_MUTATION_ID, Input, MutationPayload, Ran, look_at_person, run
-from api.schema.social import User, present_user, viewer_of
+from api.schema.social import User
 from domain import commands
 from domain.events import ProfileField
 
@@ -59,8 +59,7 @@ class AccountPayload(MutationPayload):
     @resolved("The account as it is now; null where nothing was done or lists cannot be read at the moment.")
     async def account(self, info: Info) -> User | None:
         result = self.ran.result
-        view = None if result is None else await look_at_person(info.context, result, result.id)
-        return None if view is None else present_user(viewer_of(info.context), view)
+        return None if result is None else await look_at_person(info.context, result, result.id)
 
 
 @strawberry.type(description="What became of `changeHandle`.")

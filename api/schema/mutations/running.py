@@ -13,13 +13,14 @@ from api.schema.enums import ReceiptStatus
 from api.schema.errors import UserError, user_errors
 from api.schema.foresight import foresee
 from api.schema.receipts import CommandReceipt, receipt
+from api.schema.social import User, present_user, viewer_of
 from api.vectors import merged
 from domain.commands import Command
 from domain.context import Context
 from domain.errors import Code, OutcomeUnknownError, OverloadedError, Problem, Refusal, UnavailableError
 from domain.handlers import Result, handle
 from domain.ids import mint_id
-from projections.rules import PersonView, PostView, Tombstone, show_person, show_post
+from projections.rules import PostView, Tombstone, show_person, show_post
 from projections.sight import Sight, hydrate
 
 T = TypeVar("T")
@@ -143,10 +144,11 @@ async def look_at_post(context: RequestContext, result: Result, post: str) -> Po
     return None if sight is None else show_post(sight, post)
 
 
-async def look_at_person(context: RequestContext, result: Result, person: str) -> PersonView | None:
+async def look_at_person(context: RequestContext, result: Result, person: str) -> User | None:
     """A person as the command left them; None as for a post."""
     sight = await _look(context, result, lambda sight: person in sight.people, person=person)
-    return None if sight is None else show_person(sight, person)
+    view = None if sight is None else show_person(sight, person)
+    return None if view is None else present_user(viewer_of(context), view)
 
 
 async def _look(
@@ -178,7 +180,7 @@ async def _look(
 
 async def _read(context: RequestContext, result: Result, post: str | None, person: str | None) -> Sight:
     documents = context.services.documents
-    viewer = context.viewer.account if context.viewer is not None else None
+    viewer = viewer_of(context)
     ahead = await foresee(documents, viewer, result.outcome.events)
     known = [ahead.posts[post]] if post is not None and post in ahead.posts else []
     posts = [post] if post is not None and not known else []

@@ -76,24 +76,27 @@ async def recognise(context: RequestContext, asked: Context, name: str, password
     if account is None:
         # A known name costs the load of its account besides.
         await services.log.states([account_stream(mint_id(0, services.entropy))])
-    possible = len(password.encode(errors="surrogatepass")) <= services.limits.password_bytes
-    fits = await services.passwords.verify(_hash_of(account) if possible else None, password if possible else "")
+    fits = await _fits(context, account, password)
     if account is None or not fits:
         raise refuse(Code.UNAUTHENTICATED, "The name or the password is wrong.")
     return account.id
 
 
-async def verified(context: RequestContext, asked: Context, password: str, field: str) -> Account:
-    """The viewer's own account, whose password this is; UNAUTHENTICATED at ``field`` for another. Of a deleted account any is right: nothing follows."""
-    account, services = context.require_viewer().account, context.services
+async def verified(context: RequestContext, asked: Context, password: str, field: str) -> str:
+    """The hash of the viewer's own password, which this is; UNAUTHENTICATED at ``field`` for another. Of a deleted account any is right: nothing follows."""
+    stream = account_stream(context.require_viewer().account)
     context.count_sign_in()
-    stream = account_stream(account)
-    state = View((await confirm(services.log, stream, asked)).states).state(stream, Account)
-    possible = len(password.encode(errors="surrogatepass")) <= services.limits.password_bytes
-    fits = await services.passwords.verify(_hash_of(state) if possible else None, password if possible else "")
-    if not fits and not state.deleted:
+    state = View((await confirm(context.services.log, stream, asked)).states).state(stream, Account)
+    if not await _fits(context, state, password) and not state.deleted:
         raise refuse(Code.UNAUTHENTICATED, "The password is wrong.", field)
-    return state
+    return _hash_of(state) or ""
+
+
+async def _fits(context: RequestContext, account: Account | None, password: str) -> bool:
+    """Whether it is the account's password; after the same work for one that is too long, and where there is no account."""
+    services = context.services
+    possible = len(password.encode(errors="surrogatepass")) <= services.limits.password_bytes
+    return await services.passwords.verify(_hash_of(account) if possible else None, password if possible else "")
 
 
 def _known_form(name: str, limits: Limits) -> str | None:
