@@ -14,14 +14,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
+from api.cli.progress_bars import Rate
 from api.cli.running import begin_on_log, console, run
 from api.secrets import load_secrets
 from api.settings import Settings
@@ -102,13 +100,6 @@ async def _pass(verifier: Verifier, shards: list[int] | None, *, repair: bool) -
     return report
 
 
-class _Rate(ProgressColumn):
-    """Events a second, lately."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f}/s")
-
-
 class _Bars:
     """One bar for each phase, made when it begins."""
 
@@ -124,7 +115,7 @@ class _Bars:
 
 @contextmanager
 def _bars() -> "Iterator[_Bars]":
-    columns = (TextColumn("Reading the {task.description:<12}"), BarColumn(), MofNCompleteColumn(), _Rate())
+    columns = (TextColumn("Reading the {task.description:<12}"), BarColumn(), MofNCompleteColumn(), Rate())
     # On standard error: standard output is the verdict's.
     shown = Console(stderr=True)
     with Progress(

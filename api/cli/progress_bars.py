@@ -1,4 +1,4 @@
-"""Progress of long work on the documents: a bar for each stage, with how fast it goes and how long it will take."""
+"""Progress of long work: how fast it goes, and on the documents a bar for each stage, with how long it will take."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 
-class _Rate(ProgressColumn):
+class Rate(ProgressColumn):
     """A second, lately."""
 
     def render(self, task: Task) -> Text:
@@ -33,7 +33,7 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """On standard error, so that what is printed can be piped; nothing where that is no terminal."""
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     errors = Console(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         yield Bars(progress)

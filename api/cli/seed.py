@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.cli.progress_bars import Rate
 from api.cli.running import begin, console, run
 from api.demo.seeder import Report, Seeder
 from api.demo.showcase import Showcase, build_showcase
@@ -69,13 +69,6 @@ async def _seed(settings: Settings, sizes: Sizes) -> None:
     console.print(f"Sign in as {' or '.join(demo_handles())} (password: {DEMO_PASSWORD}).")
 
 
-class _Rate(ProgressColumn):
-    """Commands a second, lately."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f}/s")
-
-
 async def load_demo(services: Services, sizes: Sizes, *, once: bool = False) -> Report:
     """``once``: see Seeder.run."""
     world = build_world(
@@ -90,7 +83,7 @@ async def load_demo(services: Services, sizes: Sizes, *, once: bool = False) -> 
         TextColumn("Loading {task.description:<9}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(),
+        Rate(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
