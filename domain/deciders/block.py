@@ -34,7 +34,7 @@ def unblock(state: Block, actor: str, target: str) -> tuple[AccountUnblocked, ..
     return (AccountUnblocked(actor=actor, target=target),) if state.active else ()
 
 
-def require_none(blocks: tuple[Block, ...], field: str) -> None:
+def require_none(blocks: tuple[Block, ...], field: str, message: str = "One of you has blocked the other.") -> None:
     """BLOCKED where one of the blocks stands, whoever made it."""
     if any(block.active for block in blocks):
-        raise refuse(Code.BLOCKED, "One of you has blocked the other.", field)
+        raise refuse(Code.BLOCKED, message, field)

@@ -1,6 +1,6 @@
 """What keeps people apart: the blocks between the actor of a command and those whom it concerns, either way."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Self
 
 from domain.deciders import block as blocks
@@ -42,12 +42,20 @@ class Between:
         made = tuple(block_stream(other, self._actor) for other in self._others if other in self._blocking)
         return (*(account_stream(other) for other in self._others), *made)
 
-    def require_none(self, view: View, field: str, *, of: Collection[str] | None = None) -> None:
-        """BLOCKED where a block stands between the actor and any of them, or any ``of`` these; CONFLICT where somebody made their first block just now."""
+    def require_none(self, view: View, field: str) -> None:
+        """BLOCKED where a block stands between the actor and any of them; CONFLICT where somebody made their first block just now."""
         for other in self._others:
-            if of is None or other in of:
-                made = (self._made(view, self._actor, other), self._made(view, other, self._actor))
-                blocks.require_none(made, field)
+            blocks.require_none(self._either(view, other), field)
+
+    def require_mentionable(self, view: View, mentioned: Mapping[str, str]) -> None:
+        """As ``require_none``, of those of them who are mentioned: {handle: account}."""
+        for handle, account in mentioned.items():
+            if account in self._others:
+                message = f"@{handle} cannot be mentioned: one of you has blocked the other."
+                blocks.require_none(self._either(view, account), "text", message)
+
+    def _either(self, view: View, other: str) -> tuple[Block, Block]:
+        return self._made(view, self._actor, other), self._made(view, other, self._actor)
 
     def _made(self, view: View, who: str, of: str) -> Block:
         if who in self._blocking:

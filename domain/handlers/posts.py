@@ -46,7 +46,7 @@ async def create_post(log: EventLog, command: CreatePost, context: Context) -> R
         state = view.state(stream, Post)
         if not state.id:
             accounts.require_active(view.state(actor_stream, Account))
-            apart.require_none(view, "text")
+            apart.require_mentionable(view, content.mentioned(view))
             if above is not None:
                 above.require(view, "replyTo")
             if shown is not None:
@@ -128,7 +128,7 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
             private=private,
         )
         events = posts.edit(state, actor, edited, context.limits.edits)
-        apart.require_none(view, "text", of=set(edited.mentions) - set(state.mentions))
+        apart.require_mentionable(view, {name: id_ for name, id_ in mentioned.items() if id_ not in state.mentions})
         return context.drafts(stream, events)
 
     # The post of somebody else is edited by nobody; only an author's blocks are in its shard.

@@ -165,6 +165,8 @@ async def they_part(served: Product, ann: Person, bob: Person) -> None:
     assert ((await own(ann))["counts"], (await own(bob))["counts"]) == ((1, 0), (1, 0))
     refused = await bob.do("followUser", userId=ann.id)
     assert [error["code"] for error in refused["userErrors"]] == ["BLOCKED"]
+    refused = await bob.do("createPost", text="Hm, @ann and @bob")
+    assert [(error["code"], error["message"].split()[0]) for error in refused["userErrors"]] == [("BLOCKED", "@ann")]
     unblocked = await ann.done("unblockUser", userId=bob.id, select=BETWEEN)
     assert unblocked["user"]["viewer"] == NOTHING
     assert (await ann.ask(POST, id=post))["post"] == {"__typename": "Post"}
