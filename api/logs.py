@@ -38,7 +38,7 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(_without_drivers_tracebacks)
+    handler.addFilter(_without_idle_tracebacks)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
@@ -51,8 +51,8 @@ def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
         logging.getLogger(name).setLevel(max(number, logging.ERROR))
 
 
-def _without_drivers_tracebacks(record: logging.LogRecord) -> bool:
-    """A driver's traceback of a host that is away says no more than its message."""
-    if record.name.startswith("cassandra"):
+def _without_idle_tracebacks(record: logging.LogRecord) -> bool:
+    """A driver's traceback of a host that is away says no more than its message, and neither does the server's of a client's bytes that are no UTF-8."""
+    if record.name.startswith("cassandra") or str(record.msg).startswith("Invalid UTF-8"):
         record.exc_info = None
     return True

@@ -1,15 +1,23 @@
-"""Uvicorn's protocols with bounds that they lack: on the size of a request's head and the time that one may take to arrive, on what is kept for a WebSocket's
-client that reads nothing, and on how long such a one is waited for."""
+"""Uvicorn's protocols with bounds that they lack: on the size of a request's head and the time that one may take to arrive; on what a WebSocket's client costs
+whose frames say nothing, or who reads nothing."""
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent
 
 HEAD_BYTES: Final = 64 * 1024
 """Request line and headers: room for a query in an address, as it is for other servers."""
 HEAD_SECONDS: Final = 20.0
+TURN_BYTES: Final = 2_048
+"""What is parsed of a WebSocket in one turn of the loop: 340 frames at most, of which there go some 30,000 to a second."""
+IDLE_FRAMES: Final = 1_000
+"""Pings, pongs and parts of messages that a client may send between two heartbeats."""
 LAST_WORDS_SECONDS: Final = 5.0
 """How long a WebSocket that has ended may take to be read to its end by its client."""
 TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -61,8 +69,47 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Without this a client that sends pings and reads no answers fills the memory, and one that reads nothing is never got rid of: what is left to be
-    written keeps a connection open that was closed."""
+    """Without this one client's empty frames, six bytes each, keep the loop from everybody else for as long as they come; its pings fill the memory where it
+    reads no answers; and if it reads nothing it is never got rid of, for what is left to be written keeps a connection open that was closed."""
+
+    _idle = 0
+    _turn: asyncio.Handle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._unfed = bytearray()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._unfed += data
+        if self._turn is None:
+            self._feed()
+
+    def _feed(self) -> None:
+        """Parses what one turn of the loop may cost, and leaves the rest to the next ones, or until the messages in it were taken."""
+        self._turn = None
+        if self.transport.is_closing():
+            self._unfed.clear()
+            return
+        if not self.read_paused:
+            part = bytes(self._unfed[:TURN_BYTES])
+            del self._unfed[:TURN_BYTES]
+            super().data_received(part)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._unfed:
+            self.transport.pause_reading()
+            if not self.read_paused and self._turn is None:
+                self._turn = self.loop.call_soon(self._feed)
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        message = await super().receive()
+        self._go_on()
+        return message
 
     def handle_ping(self) -> None:
         if self.writable.is_set():
@@ -70,6 +117,25 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         else:
             # Unanswered: who does not read has pongs enough on the way.
             self.conn.data_to_send()
+        self._count()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._count()
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        self._count()
+
+    def _count(self) -> None:
+        self._idle += 1
+        if self._idle > IDLE_FRAMES and not self.close_sent:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many frames")
+            self.handle_parser_exception()
+
+    def send_keepalive_ping(self) -> None:
+        self._idle = 0
+        super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -1,6 +1,7 @@
 """Connections that send without end, slowly, or nothing: none holds more than a little memory, or for ever."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -116,6 +117,13 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 PINGS = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 500
+EMPTY = {"pings": b"\x89", "pongs": b"\x8a", "parts of a message": b"\0"}
+
+
+def framed(message: bytes, first: bytes = b"\x81") -> bytes:
+    length = len(message)
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
+    return first + size + b"\0\0\0\0" + message
 
 
 @asynccontextmanager
@@ -135,35 +143,65 @@ async def unread(served: Edge) -> AsyncIterator[socket.socket]:
         yield sock
 
 
-async def pinged_without_end(sock: socket.socket, most: int) -> int:
-    """How many bytes of pings were taken."""
+async def sent(sock: socket.socket, part: bytes, most: int) -> int:
+    """How many bytes were taken."""
     taken = 0
     with suppress(OSError):
         while taken < most:
-            await asyncio.get_running_loop().sock_sendall(sock, PINGS)
-            taken += len(PINGS)
+            await asyncio.get_running_loop().sock_sendall(sock, part)
+            taken += len(part)
     return taken
 
 
-@pytest.mark.slow  # the kernel's buffers are full after some megabytes
-async def test_pings_whose_answers_nobody_reads_are_not_answered_without_end(tmp_path: Path) -> None:
+async def received(sock: socket.socket, end: bytes = b"\0 never \0") -> bytes:
+    """What comes up to ``end``, or until nothing does for a while."""
+    loop = asyncio.get_running_loop()
+    found = bytearray()
+    with suppress(TimeoutError, ConnectionError):
+        while end not in found and (part := await asyncio.wait_for(loop.sock_recv(sock, 1_000_000), 2)):
+            found += part
+    return bytes(found)
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+async def test_a_socket_of_frames_that_say_nothing_is_closed(tmp_path: Path, kind: str) -> None:
+    """Parsing them is all that the server would do: others wait twenty seconds and more beside a single socket."""
     async with edge(tmp_path) as served, unread(served) as sock:
-        taken = await pinged_without_end(sock, 24_000_000)
+        await sent(sock, framed(b"", b"\x01"), 1)
+        assert await sent(sock, framed(b"", EMPTY[kind]) * 1_000, 60_000_000) < 60_000_000
+        assert (await served.ask("{ hello }")).status_code == 200
+
+
+async def test_frames_come_in_their_order_however_they_are_cut(tmp_path: Path) -> None:
+    """Two hundred messages and one of many turns, with pings between them, in one write."""
+    async with edge(tmp_path) as served, unread(served) as sock:
+        query = json.dumps({"type": "subscribe", "id": "q", "payload": {"query": "{ hello }" + " " * 20_000}}).encode()
+        init, ping = framed(b'{"type":"connection_init"}'), framed(b'{"type":"ping"}') + framed(b"", b"\x89")
+        await sent(sock, init + ping * 200 + framed(query), 1)
+        answer = await received(sock, b'"complete"')
+        assert answer.index(b"connection_ack") < answer.index(b'"pong"')
+        assert answer.rindex(b'"pong"') < answer.index(b"hello world")
+        assert (answer.count(b'"pong"'), answer.count(b"\x8a\0")) == (200, 200)
+
+
+@pytest.mark.slow  # the kernel's buffers are full after some megabytes
+async def test_pings_whose_answers_nobody_reads_are_not_answered_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "IDLE_FRAMES", 1_000_000)
+    async with edge(tmp_path) as served, unread(served) as sock:
+        taken = await sent(sock, PINGS, 24_000_000)
         assert taken >= 24_000_000
-        received = 0
-        loop = asyncio.get_running_loop()
-        with suppress(TimeoutError, ConnectionError):
-            while part := await asyncio.wait_for(loop.sock_recv(sock, 1_000_000), 2):
-                received += len(part)
-        assert 0 < received < taken / 2
+        assert 0 < len(await received(sock)) < taken / 2
 
 
 @pytest.mark.slow
 async def test_a_socket_that_nobody_reads_ends_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "IDLE_FRAMES", 1_000_000)
     monkeypatch.setattr(server, "HEARTBEAT_SECONDS", 1.0)
     async with edge(tmp_path) as served, unread(served) as sock:
         connections = served.server.server_state.connections
         sockets = [each for each in connections if isinstance(each, protocol.BoundedWebSocket)]
         assert sockets
-        await pinged_without_end(sock, 12_000_000)
+        await sent(sock, PINGS, 12_000_000)
         await eventually(lambda: not any(each in connections for each in sockets))
