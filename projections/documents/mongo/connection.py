@@ -48,9 +48,10 @@ DEFAULT_DATABASE: Final = "tidings"
 ADMIN: Final = "admin"
 DUPLICATE_KEY: Final = 11000
 
-# The codes of servers that stop, step down, are cut off or out of time (MongoDB's error_codes.yml).
+# The codes of servers that stop, step down, are cut off or out of time; and of those that are short of memory, of disk or of a turn (112, 134, 365,
+# 11601, 14031), which say nothing of what was sent either (MongoDB's error_codes.yml).
 _OUT_OF_REACH: Final = frozenset(
-    {6, 7, 50, 64, 89, 91, 100, 133, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436},
+    {6, 7, 50, 64, 89, 91, 100, 112, 133, 134, 189, 262, 365, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 14031},
 )
 
 
