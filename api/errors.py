@@ -1,5 +1,6 @@
 """The one place where an exception becomes an error that a client sees: a code, a message, and never more than that."""
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -26,6 +27,8 @@ class RequestCode(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+INPUT: Final = re.compile(r"(?:(?<='), found|(?<=\?) Found): \{.*", re.DOTALL)
+"""The end of graphql-core's messages about an input object."""
 HTTP_STATUS: Final[dict[str, int]] = {
     Code.UNAUTHENTICATED: 401,
     Code.EXPIRED: 401,
@@ -86,12 +89,18 @@ def _explain(error: GraphQLError, request_id: str) -> tuple[str, dict[str, objec
         return "too much is being asked at a time: try again", {"code": Code.RATE_LIMITED.value}
     # An error with nodes and no path is of the request (a variable that does not fit), whatever it was made from.
     if cause is None or (error.path is None and error.nodes):
-        return error.message, {"code": RequestCode.BAD_REQUEST.value, **(error.extensions or {})}
+        return _without_input(error.message), {"code": RequestCode.BAD_REQUEST.value, **(error.extensions or {})}
     log.error("unexpected error", request_id=request_id, path=error.path, exc_info=cause)
     return f"internal error; report it with this id: {request_id}", {
         "code": RequestCode.INTERNAL.value,
         "requestId": request_id,
     }
+
+
+def _without_input(message: str) -> str:
+    """What does not fit is told without the object that it is in: others of its fields may be secrets, and clients keep such messages."""
+    told = INPUT.sub("", message)
+    return told if told == message or told.endswith("?") else f"{told}."
 
 
 def _cause(error: GraphQLError) -> BaseException | None:

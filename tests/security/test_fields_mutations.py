@@ -1,5 +1,6 @@
 """Bad input to every mutation: each gets its typed error at its field, and nothing is appended."""
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -160,6 +161,24 @@ async def test_sign_in_says_the_same_of_a_wrong_name_and_a_wrong_password(world:
     wrong_name = await world.eve.do("signIn", handleOrEmail="nobody", password=PASSWORD)
     wrong_password = await world.eve.do("signIn", handleOrEmail="ann", password="wrong password")
     assert wrong_name == wrong_password
+
+
+@pytest.mark.parametrize("more", [{"newField": 1}, {"handleOrMail": 1}, {"handleOrEmail": ...}], ids=str)
+async def test_no_error_repeats_what_else_is_in_an_input(world: World, more: dict[str, object]) -> None:
+    """A client that is out of date sends a password all the same, and keeps what it is told."""
+    given = {
+        name: value
+        for name, value in ({"handleOrEmail": "ann", "password": PASSWORD} | more).items()
+        if value is not ...
+    }
+    written = ", ".join(f"{name}: {json.dumps(value)}" for name, value in given.items())
+    asked = "mutation S($input: SignInInput!) { signIn(input: $input) { changed } }"
+    by_variable = await world.served.ask(asked, {"input": given})
+    by_literal = await world.served.ask(f"mutation {{ signIn(input: {{ {written} }}) {{ changed }} }}")
+    for answer in (by_variable, by_literal):
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_REQUEST"]
+        assert PASSWORD not in str(answer)
+        assert "'SignInInput'" in str(answer)
 
 
 async def test_a_rotated_refresh_token_ends_its_session(world: World) -> None:
