@@ -1,8 +1,9 @@
 """Posts that hang on something: what a viewer likes and keeps, what quotes a post, what its author has pinned."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from projections.documents.port import After, Documents
+from projections.documents.port import Documents
 from projections.feeds import FeedEntry
 from projections.paging import Page, Window, fill
 from projections.posts import PostDoc, pinned_posts, quotes_of
@@ -25,8 +26,7 @@ async def bookmarks_page(documents: Documents, viewer: str, window: Window) -> P
 
 
 async def _related_page(documents: Documents, kind: RelationKind, viewer: str, window: Window) -> Page[FeedItem]:
-    async def fetch(after: After | None, limit: int) -> Sequence[Relation]:
-        return await relations_of(documents, kind, viewer, after=after, limit=limit, reverse=not window.backward)
+    fetch = partial(relations_of, documents, kind, viewer, reverse=not window.backward)
 
     async def resolve(found: Sequence[Relation]) -> Sequence[FeedItem | None]:
         sight = await hydrate(documents, viewer, posts=[relation.other for relation in found])
@@ -46,9 +46,7 @@ def _item(sight: Sight, relation: Relation) -> FeedItem | None:
 
 async def quotes_page(documents: Documents, viewer: str | None, post: str, window: Window) -> Page[PostView]:
     """Posts that quote a post, newest first, as far as the viewer may see them. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[PostDoc]:
-        return await quotes_of(documents, post, after=after, limit=limit, reverse=not window.backward)
+    fetch = partial(quotes_of, documents, post, reverse=not window.backward)
 
     async def resolve(found: Sequence[PostDoc]) -> Sequence[PostView | None]:
         sight = await hydrate(documents, viewer, known=found)

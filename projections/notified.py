@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -72,20 +73,15 @@ async def notifications_page(
     documents: Documents, reader: Reader, window: Window, types: Sequence[NotificationType], *, grouped: bool
 ) -> Page[NotificationView]:
     """What the viewer was told, newest first; of all types where none is named. Five waves a round at most, but for groups that are larger than READ."""
-
-    async def fetch_groups(after: After | None, limit: int) -> Sequence[Group]:
-        return await groups_page(documents, reader.viewer, types, after=after, limit=limit, reverse=not window.backward)
-
-    async def fetch_notes(after: After | None, limit: int) -> Sequence[Note]:
-        return await notes_page(documents, reader.viewer, types, after=after, limit=limit, reverse=not window.backward)
+    fetch_groups = partial(groups_page, documents, reader.viewer, types, reverse=not window.backward)
+    fetch_notes = partial(notes_page, documents, reader.viewer, types, reverse=not window.backward)
 
     async def see_notes(found: Sequence[Note]) -> Sequence[NotificationView | None]:
         return await _see(documents, reader, [_alone(note) for note in found])
 
-    async def see(found: Sequence[Group]) -> Sequence[NotificationView | None]:
-        return await see_groups(documents, reader, found)
-
-    return await (fill(fetch_groups, see, window) if grouped else fill(fetch_notes, see_notes, window))
+    if grouped:
+        return await fill(fetch_groups, partial(see_groups, documents, reader), window)
+    return await fill(fetch_notes, see_notes, window)
 
 
 def _alone(note: Note) -> Told:

@@ -21,6 +21,7 @@ class Positioned(Protocol):
 
 
 S = TypeVar("S", bound=Positioned)
+S_co = TypeVar("S_co", bound=Positioned, covariant=True)
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -47,8 +48,12 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     has_previous: bool
 
 
-Fetch = Callable[[After | None, int], Awaitable[Sequence[S]]]
-"""``fetch(after, limit)``: entries in the direction of the walk."""
+class Fetch(Protocol[S_co]):
+    """Entries in the direction of the walk."""
+
+    async def __call__(self, *, after: After | None, limit: int) -> Sequence[S_co]: ...
+
+
 Resolve = Callable[[Sequence[S]], Awaitable[Sequence[T | None]]]
 """What becomes of each entry, None for what rules hide."""
 
@@ -58,7 +63,7 @@ async def fill(fetch: Fetch[S], resolve: Resolve[S, T], window: Window) -> Page[
     items: list[Item[T]] = []
     reached, more = window.after, True
     for _ in range(ROUNDS):
-        found = await fetch(reached, window.first + 1)
+        found = await fetch(after=reached, limit=window.first + 1)
         more = len(found) > window.first
         found = found[: window.first]
         nodes = await resolve(found)

@@ -1,6 +1,7 @@
 """Lists of people: followers and follows, the followers whom the viewer knows, and the viewer's own blocks, mutes and requests."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from projections.documents.port import After, Documents
@@ -18,19 +19,13 @@ CHUNK: Final = 500
 
 async def followers_page(documents: Documents, viewer: str | None, account: str, window: Window) -> Page[PersonView]:
     """Who follows a person, newest follow first. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FollowEdge]:
-        return await followers_of(documents, account, after=after, limit=limit, reverse=not window.backward)
-
+    fetch = partial(followers_of, documents, account, reverse=not window.backward)
     return await _page_of_someone(documents, viewer, account, fetch, lambda edge: edge.follower, window)
 
 
 async def following_page(documents: Documents, viewer: str | None, account: str, window: Window) -> Page[PersonView]:
     """Whom a person follows, newest follow first. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FollowEdge]:
-        return await follows_of(documents, account, after=after, limit=limit, reverse=not window.backward)
-
+    fetch = partial(follows_of, documents, account, reverse=not window.backward)
     return await _page_of_someone(documents, viewer, account, fetch, lambda edge: edge.followee, window)
 
 
@@ -63,7 +58,7 @@ async def _page_of_someone(
     hidden = False
 
     async def look(after: After | None, limit: int) -> Sequence[S]:
-        return () if hidden else await fetch(after, limit)
+        return () if hidden else await fetch(after=after, limit=limit)
 
     async def resolve(found: Sequence[S]) -> Sequence[PersonView | None]:
         nonlocal hidden
@@ -99,8 +94,7 @@ async def requests_page(documents: Documents, viewer: str, window: Window) -> Pa
 async def _own(
     documents: Documents, kind: RelationKind, viewer: str, window: Window, stands: Callable[[PersonView], bool]
 ) -> Page[PersonView]:
-    async def fetch(after: After | None, limit: int) -> Sequence[Relation]:
-        return await relations_of(documents, kind, viewer, after=after, limit=limit, reverse=not window.backward)
+    fetch = partial(relations_of, documents, kind, viewer, reverse=not window.backward)
 
     async def resolve(found: Sequence[Relation]) -> Sequence[PersonView | None]:
         ids = [relation.other for relation in found]

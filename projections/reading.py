@@ -4,6 +4,7 @@ Homes have a module of their own (projections.homefeed), and so have lists of pe
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from projections.accounts import profile_by_handle
 from projections.documents.port import After, Documents
@@ -71,9 +72,7 @@ async def author_page(
 async def hashtag_page(documents: Documents, viewer: str | None, tag: str, window: Window, now: int) -> Page[FeedItem]:
     """Public posts under a folded tag (domain.text.fold_tag), newest first. Two waves and four finds a round; another wave of two where
     somebody is answered."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[TaggedPost]:
-        return await tagged_posts(documents, tag, after=after, limit=limit, reverse=not window.backward)
+    fetch = partial(tagged_posts, documents, tag, reverse=not window.backward)
 
     async def resolve(found: Sequence[TaggedPost]) -> Sequence[FeedItem | None]:
         entries = [tagged.entry for tagged in found]
@@ -103,9 +102,7 @@ def own_entry(post: PostDoc) -> FeedEntry:
 
 async def public_page(documents: Documents, viewer: str | None, window: Window, now: int) -> Page[FeedItem]:
     """Public posts of everybody that answer nothing, newest first. Two waves and three finds a round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[PostDoc]:
-        return await public_posts(documents, after=after, limit=limit, reverse=not window.backward)
+    fetch = partial(public_posts, documents, reverse=not window.backward)
 
     async def resolve(found: Sequence[PostDoc]) -> Sequence[FeedItem | None]:
         sight = await hydrate(documents, viewer, known=found, now=now)
@@ -119,9 +116,7 @@ async def replies_page(
 ) -> Page[PostView | Tombstone]:
     """Direct replies, oldest first; one that was deleted, or is behind a block, keeps its place while something hangs on it. Two waves and three finds a
     round."""
-
-    async def fetch(after: After | None, limit: int) -> Sequence[PostDoc]:
-        return await replies_to(documents, post, after=after, limit=limit, reverse=window.backward)
+    fetch = partial(replies_to, documents, post, reverse=window.backward)
 
     async def resolve(found: Sequence[PostDoc]) -> Sequence[PostView | Tombstone | None]:
         sight = await hydrate(documents, viewer, known=found)

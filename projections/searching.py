@@ -6,6 +6,7 @@ A post must have every word. The rarest is looked up, and what has it is read an
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -161,9 +162,7 @@ async def search_people(documents: Documents, viewer: str | None, query: str, wi
     begun = words(_prefix(query)) or (_prefix(query),)
     prefix = begun[0] if len(begun) == 1 else await _rarest_name(documents, begun, window.after)
     seen: set[str] = set()
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
-        return await names_from(documents, PERSON, prefix, after=after, limit=limit)
+    fetch = partial(names_from, documents, PERSON, prefix)
 
     async def resolve(found: Sequence[FoundName]) -> Sequence[PersonView | None]:
         sight = await hydrate(documents, viewer, people=dict.fromkeys(one.name for one in found))
@@ -197,9 +196,7 @@ def _is_called(person: PersonView, begun: Sequence[str]) -> bool:
 async def search_tags(documents: Documents, query: str, window: Window) -> Page[str]:
     """Hashtags in use that begin with the query, in their order; forward only. One find a round."""
     prefix = _prefix(fold_tag(query.strip()))
-
-    async def fetch(after: After | None, limit: int) -> Sequence[FoundName]:
-        return await names_from(documents, TAG, prefix, after=after, limit=limit)
+    fetch = partial(names_from, documents, TAG, prefix)
 
     async def resolve(found: Sequence[FoundName]) -> Sequence[str | None]:
         return [one.name if one.used else None for one in found]
