@@ -1,5 +1,6 @@
 """Log lines by structlog, also those of the libraries: JSON for machines, text for a terminal."""
 
+import asyncio
 import logging
 import sys
 from typing import Literal
@@ -55,4 +56,5 @@ def _without_idle_tracebacks(record: logging.LogRecord) -> bool:
     """A driver's traceback of a host that is away says no more than its message, and neither does the server's of a client's bytes that are no UTF-8."""
     if record.name.startswith("cassandra") or str(record.msg).startswith("Invalid UTF-8"):
         record.exc_info = None
-    return True
+    # Requests that are broken off when the server stops: it says how many they are.
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -13,6 +13,8 @@ from api.protocol import BoundedHttp, BoundedWebSocket
 from api.settings import Settings
 
 HEARTBEAT_SECONDS = 15.0
+UNREAD_SECONDS = 60.0
+"""How long a client may leave unread what was sent to it: whoever reads nothing would keep an answer, or a stream, for as long as they like."""
 
 
 class PortError(Exception):
@@ -80,6 +82,9 @@ def bound(host: str, port: int, variables: tuple[str, str]) -> socket.socket:
     family, kind, protocol, _, address = _resolve(host, port, variables[0])
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Of Linux; connections have it from the socket that they came to.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
     try:
         sock.bind(address)
     except OSError as error:

@@ -112,6 +112,21 @@ async def test_nonsense_is_400(tmp_path: Path) -> None:
                 assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux bounds how long bytes lie unread")
+@pytest.mark.slow
+async def test_answers_that_nobody_reads_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 1.0)
+    async with edge(tmp_path) as served, raw(served) as (_, writer):
+        own = writer.get_extra_info("sockname")
+        assert isinstance(writer.transport, asyncio.Transport)
+        writer.transport.pause_reading()
+        # Some megabytes of answers: more than the kernel takes.
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000)
+        connections = served.server.server_state.connections
+        await eventually(lambda: any(getattr(each, "client", None) == own for each in connections))
+        await eventually(lambda: not any(getattr(each, "client", None) == own for each in connections))
+
+
 UPGRADE = (
     b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
