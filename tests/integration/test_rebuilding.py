@@ -19,7 +19,7 @@ from projections.folding import Alter, Family, Operation, on
 from projections.notifications import ANNOUNCED
 from projections.runtime import Runtime, Tuning
 from projections.runtime.deadletters import dead_letter_at, dead_letters
-from projections.runtime.editions import Editions
+from projections.runtime.editions import Edition, Editions
 from projections.runtime.filling import Pace
 from projections.runtime.leases import claim
 from projections.runtime.rebuilding import LEASE, Outcome, Rebuild
@@ -142,6 +142,10 @@ async def until(true: Callable[[Standing], bool], documents: Documents, family: 
         return true(await standing(documents, family))
 
     await waited(look)
+
+
+async def anew(editions: Editions, old: Edition) -> bool:
+    return editions.current is not old
 
 
 async def likes(documents: Documents, post: str) -> object:
@@ -340,6 +344,8 @@ async def test_two_workers_and_a_reader_see_a_rebuild_through(log: EventLog, doc
         await like(log, FAR, account(514, 1))
         await waited(lambda: counted(old.documents, 13))
         assert not work.done()
+        # Before it has seen the switch there is nothing to confirm.
+        await waited(lambda: anew(editions, old))
         editions._confirm_at = 0
         (outcome,) = await work
         assert outcome.switched
