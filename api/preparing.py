@@ -25,7 +25,8 @@ from api.limits.cost import CostPlan, CostPlanner
 from api.limits.documents import DocumentLimits, Meter
 from api.settings import Settings
 
-CACHED_DOCUMENTS: Final = 1_000
+CACHED_CHARACTERS: Final = 400_000
+"""Of all documents that are kept: one takes up to 200 bytes of memory for each character of its text."""
 CACHED_LENGTH: Final = 16_384
 MAX_ERRORS: Final = 20
 
@@ -53,7 +54,7 @@ class Prepared:
 
 
 class Preparer:
-    """Prepares documents for one schema and keeps the latest CACHED_DOCUMENTS of ordinary length, by their text."""
+    """Prepares documents for one schema and keeps the latest of ordinary length, by their text, up to CACHED_CHARACTERS."""
 
     def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
         self._schema = schema
@@ -61,6 +62,7 @@ class Preparer:
         self._max_tokens = settings.max_tokens
         self._open = settings.introspection
         self._kept: OrderedDict[str, Prepared] = OrderedDict()
+        self._length = 0
 
     def prepare(self, query: str) -> Prepared:
         """RequestError where the text is not GraphQL, exceeds a limit or does not fit the schema."""
@@ -80,8 +82,9 @@ class Preparer:
         prepared = Prepared(document, {o.name.value if o.name else None: planner.plan(o) for o in operations})
         if len(query) <= CACHED_LENGTH:
             self._kept[query] = prepared
-            if len(self._kept) > CACHED_DOCUMENTS:
-                self._kept.popitem(last=False)
+            self._length += len(query)
+            while self._length > CACHED_CHARACTERS:
+                self._length -= len(self._kept.popitem(last=False)[0])
         return prepared
 
     def _parse(self, query: str) -> DocumentNode:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from graphql import get_introspection_query, parse
 
+from api import preparing
 from api.errors import RequestError
 from api.limits.documents import MAX_COMPARISONS, MAX_SELECTIONS, DocumentLimits, Meter
 from api.preparing import Preparer
@@ -123,3 +124,17 @@ def test_unusable_document_is_refused_and_nothing_else(document: str) -> None:
     payload = refusal.value.payload("id")
     assert 1 <= len(payload["errors"]) <= 21  # type: ignore[arg-type]
     assert len(str(payload)) < 300_000
+
+
+def test_what_is_kept_of_documents_is_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand documents of two thousand tokens each took nine hundred megabytes."""
+    monkeypatch.setattr(preparing, "CACHED_CHARACTERS", 100)
+    preparer = Preparer(SCHEMA._schema, load_settings())
+    first = preparer.prepare("{ hello }")
+    assert preparer.prepare("{ hello }") is first
+    others = [f"{{ hello{' ' * 20} # {n} }}\n}}" for n in range(10)]
+    prepared = [preparer.prepare(query) for query in others]
+    assert preparer.prepare(others[-1]) is prepared[-1]
+    assert preparer.prepare(others[0]) is not prepared[0]
+    assert preparer.prepare("{ hello }") is not first
+    assert sum(map(len, preparer._kept)) <= 100
