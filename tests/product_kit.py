@@ -149,10 +149,15 @@ class Product:
         return answer
 
     async def register(self, handle: str, **given: Any) -> Person:
+        """A new account, which its payload has not got where documents are late: the same once more gives the same account."""
         account = {"handle": handle, "email": f"{handle}@example.org", "password": PASSWORD} | given
-        answer = await self.ask(REGISTER, {"input": account})
-        payload = answer["data"]["registerAccount"]
-        assert payload["userErrors"] == [], payload
+        account.setdefault("idempotencyKey", secrets.token_hex(8))
+        async with asyncio.timeout(60):
+            while True:
+                payload = (await self.ask(REGISTER, {"input": account}))["data"]["registerAccount"]
+                assert payload["userErrors"] == [], payload
+                if payload["account"] is not None:
+                    break
         session = payload["session"]
         person = Person(self, handle, payload["account"]["id"], session["accessToken"], session["refreshToken"])
         person.remember(payload)
