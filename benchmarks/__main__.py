@@ -1,5 +1,6 @@
 """`python -m benchmarks`: starts the real servers, runs the groups, prints each figure as a ratio to its floor and writes benchmarks/latest.json."""
 
+import resource
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def main(
                 began = time.monotonic()
                 console.print(f"[dim]{name} …[/dim]")
                 results.update(run(_run(group, addresses, scale)))
-                console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s[/dim]")
+                console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s; {_resident()}[/dim]")
     console.print(_table(results))
     LATEST.write_bytes(
         msgspec.json.format(msgspec.json.encode({name: r.as_json() for name, r in results.items()}), indent=2)
@@ -70,6 +71,13 @@ def main(
 
 async def _run(group: Group, addresses: Addresses, scale: bool) -> Mapping[str, Result]:
     return await group(addresses, scale)
+
+
+def _resident() -> str:
+    """The most that was in RAM so far (``ru_maxrss`` of getrusage(2), kB): of this process, which drives the log and the folds itself, and of any that it started and
+    that has ended, as the servers of Tidings have."""
+    here, there = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return f"at most {here:.0f} MiB here so far, {there:.0f} in what was started and has ended"
 
 
 def _table(results: Mapping[str, Result]) -> Table:
