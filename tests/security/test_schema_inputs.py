@@ -180,6 +180,7 @@ async def read(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
         ann, bob = await served.register("ann"), await served.register("bob")
         posts = [await ann.post(f"A post {number} #one #two") for number in range(3)]
         await ann.done("followUser", userId=bob.id)
+        await bob.done("likePost", postId=posts[0])
         await settled(served)
         yield served, ann, bob, posts[0]
 
@@ -189,6 +190,7 @@ def roots(post: str) -> Mapping[str, str]:
     return {
         "Query": "{ %s }",
         "Viewer": "{ viewer { %s } }",
+        "NotificationGroup": "{ viewer { notifications(first: 1) { nodes { %s } } } }",
         "User": '{ user(handle: "ann") { %s } }',
         "Post": f'{{ post(id: "{post}") {{ ... on Post {{ %s }} }} }}',
     }
