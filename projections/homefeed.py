@@ -69,8 +69,15 @@ async def home_page(
 
 
 def _reaches(timeline: Timeline, window: Window) -> bool:
-    """Whether the timeline has something to say about the window, which may begin below its brink."""
-    return timeline.ready and (window.after is None or str(window.after.sort) > timeline.brink)
+    """Whether the timeline has something to say about the window, which may begin below its brink. One that was trimmed before there were brinks has none."""
+    if timeline.brink == BOTTOM != timeline.floor:
+        return False
+    return timeline.ready and (window.after is None or str(window.after.sort) > _lowest(timeline))
+
+
+def _lowest(timeline: Timeline) -> str:
+    """The lowest key that a timeline's page may have."""
+    return max(timeline.floor, timeline.brink)
 
 
 async def tend_home(
@@ -157,7 +164,8 @@ async def _pushed(
         timeline = standing
         stretch, exhausted = _above(timeline, united, window, limits)
     if exhausted:
-        return _page(sight, stretch, After(timeline.brink, ""), timeline.brink != BOTTOM, window)
+        lowest = _lowest(timeline)
+        return _page(sight, stretch, After(lowest, ""), lowest != BOTTOM, window)
     return _page(sight, stretch, stretch.candidates[-1].cursor, True, window)
 
 
@@ -166,7 +174,7 @@ def _above(
 ) -> tuple[Stretch, bool]:
     """Of the entries what the timeline vouches for; and whether no candidates are left behind those of this page."""
     above = [entry for entry in entries if entry.key >= timeline.floor]
-    candidates = sum(entry.key >= timeline.brink for entry in above)
+    candidates = sum(entry.key >= _lowest(timeline) for entry in above)
     count = _overread(window.first)
     return _stretch(above, min(candidates, count), limits), candidates <= count
 

@@ -67,8 +67,7 @@ DEFAULT_LIMITS = HomeLimits()
 class Timeline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``ready`` once its builder has put what stood above ``floor``; not ``live``: dropped, only its epoch counts.
 
-    ``brink``: from there up each row has ``HomeLimits.ahead`` others between itself and the floor, so that what lies below it can be looked at; never
-    below the floor, with which it rises.
+    ``brink``: from there up each row has ``HomeLimits.ahead`` others between itself and the floor, so that what lies below it can be looked at.
     """
 
     owner: str
@@ -94,6 +93,9 @@ async def get_timelines(documents: Documents, owners: Sequence[str]) -> Mapping[
 
 async def _swap(documents: Documents, old: Timeline | None, new: Timeline) -> bool:
     expected = None if old is None else msgspec.to_builtins(old)
+    if expected is not None and old is not None and old.brink == BOTTOM:
+        # Timelines of before there were brinks lack it. It rises with the floor alone, which is compared.
+        del expected["brink"]
     return await documents.put_if(TIMELINES, new.owner, expected, msgspec.to_builtins(new))
 
 

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from projections.homefeed import home_page
 from projections.paging import Window
-from projections.timelines import HomeLimits
+from projections.timelines import TIMELINES, HomeLimits, Timeline, put_entries, timeline_entries
 from tests.contract.families_contract import check_homes
 from tests.contract.families_history import PEOPLE, Action, World
 from tests.contract.families_kit import (
@@ -162,3 +163,25 @@ async def test_a_post_may_come_again_further_up(open_store: OpenStore, built: bo
         scene.world.repost("cyd", "post0")
         await scene.catch_up()
         assert (await scene.read("bob"))[0] == "cyd-post0"
+
+
+async def test_a_timeline_of_before_there_were_brinks_is_read_and_trimmed(open_store: OpenStore) -> None:
+    limits = APART_PUSHING
+    async with open_store(collections_of(with_home(limits))) as store:
+        scene = Scene(store, limits)
+        scene.world.follow("bob", "ada")
+        scene.world.say("ada", 30)
+        await scene.catch_up()
+        await scene.visit("bob")
+        standing = await scene.timeline("bob")
+        assert standing.floor < standing.brink
+        old = msgspec.to_builtins(standing)
+        del old["brink"]
+        assert await store.put_if(TIMELINES, "dee", None, old | {"owner": "dee"})
+        rows = await timeline_entries(store, "bob", after=None, limit=100)
+        await put_entries(store, msgspec.convert(old | {"owner": "dee"}, Timeline), rows)
+        scene.world.follow("dee", "ada")
+        scene.world.say("ada", 10)
+        await scene.catch_up()
+        assert (await scene.timeline("dee")).brink > standing.floor
+        await scene.check("dee")
