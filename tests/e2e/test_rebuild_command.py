@@ -69,6 +69,7 @@ async def test_everything_is_rebuilt_while_it_is_served_and_processes_are_killed
 
 async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     async with embedded_stack(tmp_path) as stack:
+        assert (await said(stack, "migrate"))[0] == 0
         assert (await said(stack, "rebuild"))[0] == 2
         assert (await said(stack, "rebuild", "nothing", "--yes"))[0] == 2
         assert (await said(stack, "rebuild", "posts", "--abort"))[0] == 1
