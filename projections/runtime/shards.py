@@ -35,6 +35,7 @@ class ShardService:
         self._next: Sequence[Runner] | None = None
         self._tasks: dict[Runner, asyncio.Task[None]] = {}
         self._stopping = False
+        self._ended = False
         self._turned = asyncio.Event()
         self._told = asyncio.Event()
 
@@ -53,6 +54,7 @@ class ShardService:
             work.cancel()
             await asyncio.gather(keep, work, return_exceptions=True)
             self._board.close(self.tail.shard)
+            self._ended = True
             self._turned.set()
             await self.tenure.release()
 
@@ -62,7 +64,9 @@ class ShardService:
         self._stop_runners()
 
     async def turn_to(self, runners: Sequence[Runner]) -> None:
-        """Runs these in the place of those that run; returns when the last of those has ended."""
+        """Runs these in the place of those that run; returns when the last of those has ended, at once where nothing runs any more."""
+        if self._ended:
+            return
         self._next = runners
         self._turned.clear()
         self._stop_runners()
