@@ -12,12 +12,14 @@ from api.affinity.taking_part import taking_part
 from api.app import create_app
 from api.cli.running import begin, console, run
 from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
+from api.health import NAMES
 from api.playground import Prefill
 from api.server import Server, bind, url_of
 from api.services import open_services
 from api.settings import Settings
 from api.workers import ALONE, running_workers
 from projections.families import ALL
+from projections.runtime.identity import require_same_log
 from projections.runtime.versions import adopt
 
 
@@ -46,6 +48,9 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
         services = await stack.enter_async_context(taking_part(services, listens=True))
         if settings.runs_workers:
             services = await stack.enter_async_context(running_workers(services, ALONE if settings.embedded else None))
+        else:
+            # As the workers do: what is served must have been folded from this log, and from no more of it than there is.
+            await require_same_log(services.log, services.documents, NAMES)
         prefill = None
         if demo:
             await load_demo(services, Sizes(showcase=True), once=True)

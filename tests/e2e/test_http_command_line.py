@@ -200,6 +200,20 @@ async def test_log_of_another_key_is_refused(tmp_path: Path) -> None:
     assert "SERVER_KEY" in said
 
 
+@pytest.mark.parametrize("workers", ["true", "false"])
+async def test_documents_of_another_log_are_not_served(tmp_path: Path, workers: str) -> None:
+    for folder in ("one", "other"):
+        sizes = ("--accounts", "2", "--posts", "1", "--likes", "0", "--reposts", "0")
+        assert (await tidings(tmp_path / folder, "seed", *sizes))[0] == 0
+    async with serving(tmp_path / "one") as (_, url, _), httpx2.AsyncClient(base_url=url) as client:
+        assert (await client.get("/readyz")).status_code == 200
+    documents = f"sqlite:///{tmp_path / 'one' / 'data' / 'documents.db'}"
+    variables = {"DOCUMENTS_URL": documents, "WORKERS_IN_PROCESS": workers}
+    code, said = await tidings(tmp_path / "other", "serve", "--port", "0", **variables)
+    assert code == 3
+    assert "Name the right pair of stores" in said
+
+
 async def test_work_stops_when_it_is_told_to(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *PROGRAM, "work", env=environment(tmp_path), stdout=asyncio.subprocess.PIPE
