@@ -2,35 +2,27 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from domain.envelope import Recorded
 from domain.errors import UnavailableError
 from projections.documents.port import Documents
+from projections.documents.rules import steps
 from projections.folding import Deferred, Family
 from projections.runtime.backoff import passing
 from projections.runtime.batches import Batch, fold_batch
 from projections.runtime.deadletters import Letter, Parking, Stage
 from projections.runtime.faults import describe
 
-T = TypeVar("T")
-
 OPERATIONS: Final = 2000
 """What ends a batch."""
-STEP: Final = 1000
-"""Documents or rows that one call to the store writes at most."""
 TOGETHER: Final = 64
 """Events whose deferred work is done at once: what it reads is read for all of them in one find."""
 TRIES: Final = 3
 """Before what a store refuses is held to be the event's fault."""
-
-
-def steps(items: Sequence[T], size: int = STEP) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def event_fault(error: BaseException) -> bool:

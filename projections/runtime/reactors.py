@@ -17,7 +17,8 @@ from domain.events import Event
 from domain.log.port import EventLog
 from domain.policies import Policy
 from projections.documents.port import Documents
-from projections.runtime.applying import Slots, event_fault, steps
+from projections.documents.rules import steps
+from projections.runtime.applying import Slots, event_fault
 from projections.runtime.deadletters import Letter, Parking, Stage
 from projections.runtime.faults import describe
 

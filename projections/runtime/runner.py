@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final, Protocol
 
 import structlog
@@ -21,10 +22,6 @@ EVENTS: Final = 512
 """Events that one batch takes at most: few where they trickle in, all of them where the consumer is behind."""
 
 _log = structlog.get_logger("tidings.runtime")
-
-
-def _sequence(recorded: Recorded) -> int:
-    return recorded.sequence
 
 
 class Consumer(Protocol):
@@ -99,7 +96,7 @@ class Runner:
             upto = await self._consumer.consume(events, self._parking)
             self._board.done(self._label, self._tail.shard, upto)
             await self._save(upto)
-            metrics.EVENTS.labels(family=self._label).inc(bisect_right(events, upto, key=_sequence))
+            metrics.EVENTS.labels(family=self._label).inc(bisect_right(events, upto, key=attrgetter("sequence")))
         finally:
             self.idle = True
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 import structlog
@@ -26,6 +27,8 @@ IDLE: Final = 1.0
 """Seconds that one look at a quiet shard lasts at most."""
 
 _log = structlog.get_logger("tidings.runtime")
+
+_sequence = attrgetter("sequence")
 
 
 async def read_run(log: EventLog, shard: int, after: int, limit: int) -> Sequence[Recorded]:
@@ -51,10 +54,6 @@ def _require_dense(shard: int, after: int, events: Sequence[Recorded]) -> None:
         if recorded.sequence != after + 1 and not begins:
             raise LogError(f"shard {shard}: after {after} the log gave {recorded.sequence}")
         after = recorded.sequence
-
-
-def _sequence(recorded: Recorded) -> int:
-    return recorded.sequence
 
 
 def _before(run: Sequence[Recorded]) -> int:
