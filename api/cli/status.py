@@ -21,14 +21,19 @@ def status(
         bool, typer.Option("--json", help="Print JSON, one entry for each projection and shard.")
     ] = False,
 ) -> None:
-    """Show how far each projection has folded the log. Exit code 1 if one has halted or has dead letters."""
+    """Show how far each projection has folded the log. Exit code 1 if one has halted, has dead letters, or has folded more than the log holds."""
     statuses = run(_statuses(begin_on_log()))
     if as_json:
         typer.echo(msgspec.json.encode(statuses).decode())
     else:
         console.print(_table(statuses))
-    if any(one.state is not State.LIVE for one in statuses):
+    if any(one.state is not State.LIVE or _ahead(one) for one in statuses):
         raise typer.Exit(1)
+
+
+def _ahead(one: ProjectionStatus) -> bool:
+    """As after the log was restored from a backup: see Backup and restore in docs/operations.md."""
+    return one.checkpoint > one.head
 
 
 async def _statuses(settings: Settings) -> list[ProjectionStatus]:
@@ -57,6 +62,8 @@ def _table(statuses: list[ProjectionStatus]) -> Table:
         seconds = max((one.lag_seconds or 0.0 for one in own), default=0.0)
         worst = next((one for one in own if one.state is not State.LIVE), own[0])
         state = worst.state.value + (f": shard {worst.shard}, {worst.reason}" if worst.reason else "")
+        if any(_ahead(one) for one in own):
+            state = "ahead of the log"
         letters = sum(one.dead_letters for one in own)
         table.add_row(
             name, f"{folded:,}", f"{sum(one.lag_events for one in own):,}", f"{seconds:.1f}", state, str(letters)

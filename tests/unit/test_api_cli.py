@@ -1,5 +1,6 @@
 """What the command line says of itself, and the schema file that it keeps."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from typer.testing import CliRunner
 from api.cli import app
 from api.cli.schema import SCHEMA_FILE
 from api.schema.schema import schema
-from api.stores import StoreError
+from api.settings import load_settings
+from api.stores import StoreError, open_documents
+from domain.envelope import sequence
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
 
@@ -52,6 +55,22 @@ def test_what_looks_into_a_log_makes_none(tmp_path: Path, command: str) -> None:
     assert isinstance(result.exception, StoreError)
     assert "DATA_DIR says where it is" in str(result.exception)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_documents_that_are_ahead_of_their_log_are_not_well(tmp_path: Path) -> None:
+    env = {"DATA_DIR": str(tmp_path), "LOG_URL": "", "DOCUMENTS_URL": "", "LOG_LEVEL": "error"}
+    for command in ("migrate", "status"):
+        assert RUNNER.invoke(app, [command], env=env).exit_code == 0
+
+    async def run_ahead() -> None:
+        documents = await open_documents(load_settings(data_dir=tmp_path))
+        await documents.save_checkpoint("accounts", 3, sequence(1, 7), None)
+        await documents.close()
+
+    asyncio.run(run_ahead())
+    told = RUNNER.invoke(app, ["status"], env=env)
+    assert told.exit_code == 1
+    assert told.output.count("ahead of the log") == 1
 
 
 def test_the_list_of_settings_holds_no_password() -> None:
