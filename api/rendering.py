@@ -40,8 +40,8 @@ def render_once(
         kept = company.rendered(executor.root_value)
         if key not in kept:
             result = execute_subscription_event(executor)
-            if not isinstance(result, ExecutionResult):
-                # What reads for itself is read for each, as of when it is sent.
+            if not isinstance(result, ExecutionResult) or result.errors:
+                # What reads for itself is read for each, as of when it is sent; and an error holds the frames that it came through, and so the event for ever.
                 return result
             kept[key] = document, result
         rendered: ExecutionResult = kept[key][1]

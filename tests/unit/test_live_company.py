@@ -1,6 +1,8 @@
 """Company: what guests are shown together."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from graphql import (
     GraphQLArgument,
     GraphQLField,
     GraphQLInt,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLString,
@@ -116,7 +119,11 @@ async def _later(event: Happening, _info: object) -> str:
 EVENT = GraphQLObjectType(
     "Event",
     {
-        "text": GraphQLField(GraphQLString, {"of": GraphQLArgument(GraphQLInt)}, _text),
+        "text": GraphQLField(
+            GraphQLString,
+            {"of": GraphQLArgument(GraphQLInt), "sure": GraphQLArgument(GraphQLNonNull(GraphQLInt), 1)},
+            _text,
+        ),
         "later": GraphQLField(GraphQLString, resolve=_later),
     },
 )
@@ -191,6 +198,16 @@ async def test_other_documents_get_their_own() -> None:
     one, other = parse("subscription { events { text } }"), parse("subscription { events { told: text } }")
     assert await _results(company, one, [event]) == [{"events": {"text": "hello"}}]
     assert await _results(company, other, [event]) == [{"events": {"told": "hello"}}]
+
+
+async def test_an_event_goes_though_an_error_was_made_of_it() -> None:
+    company, event = Company(), Happening("hello")
+    document = parse("subscription ($of: Int = 1) { events { text(sure: $of) } }")
+    assert await _results(company, document, [event], of=None) == [{"events": {"text": None}}]
+    gone = weakref.ref(event)
+    del event
+    gc.collect()
+    assert gone() is None
 
 
 async def test_what_reads_for_itself_is_rendered_for_each() -> None:
