@@ -28,7 +28,7 @@ _DURATION: Final = 86_400_000
 class Content:
     """A checked text with what was found in it and what is shown with it. Refusal for what breaks a limit; ``extra`` is what is wrong besides.
 
-    Without a ``content_warning`` or ``media`` the post keeps those that it has when this is decided; ``standing`` is what is known of them now.
+    Without a ``content_warning`` or ``media`` the post keeps those that it has when this is decided.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class Content:
         media: Sequence[Media] | None,
         context: Context,
         extra: Sequence[Problem] = (),
-        standing: PostPrivate | None = None,
     ) -> None:
         self.text, self.language = normalise(text), language
         self.content_warning = None if content_warning is None else normalise(content_warning)
@@ -49,7 +48,7 @@ class Content:
         self.spans: tuple[Span, ...] = ()
         self.claims: dict[str, str] = {}
         # The size in bytes bounds all further work on the text.
-        problems = [*self._sizes(context, standing), *media_problems(self.media or (), context.limits), *extra]
+        problems = [*self._sizes(context), *media_problems(self.media or (), context.limits), *extra]
         if not problems:
             self.spans = spans(self.text)
             self.handles = mentions_of(self.spans)
@@ -59,9 +58,9 @@ class Content:
             raise Refusal(problems)
         self.claims = claims_on(self.handles, context.namer)
 
-    def _sizes(self, context: Context, standing: PostPrivate | None) -> list[Problem]:
+    def _sizes(self, context: Context) -> list[Problem]:
         limits, problems, warning = context.limits, [], self.content_warning or ""
-        if blank(self.text) and not self._shown(standing):
+        if blank(self.text) and self.media is not None and not self.media:
             problems.append(_nothing_seen())
         # A lone surrogate has no UTF-8 and is refused below as a control.
         if len(self.text.encode(errors="surrogatepass")) > limits.text_bytes:
@@ -106,17 +105,14 @@ class Content:
 
     def over(self, standing: PostPrivate | None) -> PostPrivate:
         """What is to be stored, with what the post keeps of ``standing``. TOO_SHORT where nothing of it would be seen."""
-        warning, media = self.content_warning, self._shown(standing)
+        warning, media = self.content_warning, self.media
         if warning is None:
             warning = standing.content_warning if standing else ""
+        if media is None:
+            media = standing.media if standing else ()
         if blank(self.text) and not media:
             raise Refusal([_nothing_seen()])
         return PostPrivate(text=self.text, content_warning=warning, media=media)
-
-    def _shown(self, standing: PostPrivate | None) -> tuple[Media, ...]:
-        if self.media is not None:
-            return self.media
-        return standing.media if standing else ()
 
 
 def _nothing_seen() -> Problem:

@@ -105,14 +105,14 @@ async def edit_post(log: EventLog, command: EditPost, context: Context) -> Resul
     """Only the author's; an edit that changes nothing is none."""
     actor = require_actor(context)
     stream, actor_stream = post_stream(require_id(command.post, "post", "postId")), account_stream(actor)
-    known = (await known_post(log, command.post, "postId", context)).private
-    warning, media = command.content_warning, command.media
-    content = Content(command.text, warning, command.language, media, context, standing=known)
+    content = Content(command.text, command.content_warning, command.language, command.media, context)
     apart = await Between.of(log, actor, await content.find_mentioned(log))
 
     def decide(view: View) -> Sequence[Draft]:
         accounts.require_active(view.state(actor_stream, Account))
         state = view.state(stream, Post)
+        # Before what hangs on its content: of the post of somebody else an edit tells nothing.
+        posts.require_own(state, actor)
         mentioned, private = content.mentioned(view), content.over(state.private)
         edited = PostEdited(
             post=command.post,

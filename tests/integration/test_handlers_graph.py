@@ -207,6 +207,16 @@ async def test_an_edit_keeps_what_it_does_not_name_as_it_stands_then(world: Worl
     assert refusal.value.code is Code.TOO_SHORT
 
 
+async def test_an_edit_tells_nothing_of_the_post_of_somebody_else(world: World, people: tuple[str, str]) -> None:
+    ann, bob = people
+    picture = Media(url="https://pictures.tidings.example/1.png", mime_type="image/png", alt="A cat")
+    for media in ((), (picture,)):
+        post = (await world.do(ann, CreatePost(text="One", visibility="FOLLOWERS", media=media))).id
+        with pytest.raises(Refusal) as refusal:
+            await handle(world.log, EditPost(post=post, text=""), world.context(bob))
+        assert refusal.value.code is Code.NOT_FOUND
+
+
 @pytest.mark.parametrize("at", range(4))
 async def test_a_reactor_that_is_paused_anywhere_severs_no_later_follow(
     world: World, people: tuple[str, str], at: int
