@@ -27,8 +27,10 @@ class RequestCode(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-INPUT: Final = re.compile(r"(?:(?<='), found|(?<=\?) Found): \{.*", re.DOTALL)
-"""The end of graphql-core's messages about an input object."""
+INPUT: Final = re.compile(
+    r"(?:(?<='), found: \{|(?<= be an object), found: |(?<=\?) Found: \{|(?<= value): [\[{]).*", re.DOTALL
+)
+"""The end of graphql-core's messages about an input object, what stands where one should, and what stands where a scalar should and may hold one."""
 HTTP_STATUS: Final[dict[str, int]] = {
     Code.UNAUTHENTICATED: 401,
     Code.EXPIRED: 401,

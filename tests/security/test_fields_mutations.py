@@ -181,6 +181,21 @@ async def test_no_error_repeats_what_else_is_in_an_input(world: World, more: dic
         assert "'SignInInput'" in str(answer)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [[{"password": PASSWORD}], json.dumps({"password": PASSWORD}), {"handleOrEmail": "ann", "password": [PASSWORD]}],
+    ids=["a list", "JSON in JSON", "a list of one"],
+)
+async def test_no_error_repeats_an_input_of_another_form(world: World, given: object) -> None:
+    asked = "mutation S($input: SignInInput!) { signIn(input: $input) { changed } }"
+    written = re.sub(r'"(\w+)":', r"\1:", json.dumps(given))
+    by_variable = await world.served.ask(asked, {"input": given})
+    by_literal = await world.served.ask(f"mutation {{ signIn(input: {written}) {{ changed }} }}")
+    for answer in (by_variable, by_literal):
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_REQUEST"]
+        assert PASSWORD not in str(answer)
+
+
 async def test_a_rotated_refresh_token_ends_its_session(world: World) -> None:
     opened = await world.eve.done("signIn", handleOrEmail="@EVE", password=PASSWORD, select="session { refreshToken }")
     first = opened["session"]["refreshToken"]
