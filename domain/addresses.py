@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import regex
 
 _ALLOWED: Final = regex.compile(r"[!#-;=?-\[\]_a-z~]+")
-"""What an address is written with (RFC 3986 §2): everything else stands percent-encoded in it, also what would end an attribute or begin an element
-of a page that shows it."""
+"""What an address is written with (RFC 3986 §2): everything else stands percent-encoded in it, also what would end an attribute in double
+quotes, or begin an element, of a page that shows it."""
 
 
 def is_web_address(value: str, most: int) -> bool:

@@ -216,6 +216,9 @@ async def test_a_full_disk_appends_nothing_and_passes(log_factory: SqliteFactory
     with capture_logs() as lines:
         results = await gather(log, [counting(stream, 8, *range(64)) for _ in range(20)])
         assert {type(result) for result in results} == {UnavailableError}
+        # What appends nothing says nothing of the disk.
+        assert (await log.execute(leaving(seat(new_id()), 8))).events == ()
+        assert len(lines) == 1
         connection_of(log).execute("PRAGMA max_page_count = 1000000")
         outcome = await log.execute(counting(stream, 8))
     assert [line["event"] for line in lines] == ["log.cannot_be_written", "log.is_written_again"]

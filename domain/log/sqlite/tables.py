@@ -113,8 +113,8 @@ def translated(path: Path) -> Iterator[None]:
         if not hasattr(error, "sqlite_errorcode"):
             # Found by the driver, not by SQLite; its message quotes what is stored.
             raise LogError(f"the log in {path} is damaged: it holds text that is no UTF-8") from error
-        locked = " by another process, perhaps an import" if _is_passing(error) else ""
-        raise UnavailableError(f"the log in {path} cannot be used now: {error}{locked}") from error
+        whose = " (another process has it, perhaps an import)" if _is_passing(error) else ""
+        raise UnavailableError(f"the log in {path} cannot be used now: {error}{whose}") from error
     except sqlite3.Error as error:
         raise LogError(f"the log in {path} is damaged: {error}") from error
 

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from domain.errors import UnavailableError
-from domain.log.batching import Decision, Waiting
+from domain.log.batching import Decision, Fate, Waiting
 from domain.log.sqlite.queries import Tip
 from domain.log.sqlite.tables import translated
 from domain.log.sqlite.transaction import Appender
@@ -108,7 +108,9 @@ class Writer(threading.Thread):
                 return [(group[0], error)]
             # One command's trouble must not be everyone's.
             return [answer for ticket in group for answer in self._append([ticket])]
-        self._observe(self._appender.fault)
+        # What appends nothing is committed on a full disk too.
+        if self._appender.fault is not None or any(decision.fate is Fate.APPENDED for decision in decisions):
+            self._observe(self._appender.fault)
         return [(decision.waiting, decision) for decision in decisions]
 
     def _observe(self, fault: Exception | None) -> None:
