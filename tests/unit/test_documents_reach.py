@@ -3,15 +3,19 @@
 import pytest
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
-from projections.documents.mongo.connection import is_out_of_reach
+from domain.errors import UnavailableError
+from projections.documents.mongo.connection import Connection, is_out_of_reach
 
 FULL_DISK, WRITE_CONFLICT, TEMPORARILY_UNAVAILABLE, STEPPED_DOWN = 14031, 112, 365, 189
 BAD_VALUE, TOO_LARGE = 2, 10334
 
 
 def refused(code: int) -> list[PyMongoError]:
-    answer = {"index": 0, "code": code, "errmsg": "no"}
-    return [OperationFailure("no", code), BulkWriteError({"writeErrors": [answer], "writeConcernErrors": []})]
+    answer = {"index": 0, "code": code, "errmsg": "no", "op": {"text": "dear diary"}}
+    return [
+        OperationFailure("no", code, {"text": "dear diary"}),
+        BulkWriteError({"writeErrors": [answer], "writeConcernErrors": []}),
+    ]
 
 
 @pytest.mark.parametrize("code", [FULL_DISK, WRITE_CONFLICT, TEMPORARILY_UNAVAILABLE, STEPPED_DOWN])
@@ -23,3 +27,13 @@ def test_what_a_server_is_short_of_is_waited_for(code: int) -> None:
 @pytest.mark.parametrize("code", [BAD_VALUE, TOO_LARGE])
 def test_what_was_sent_wrong_is_not(code: int) -> None:
     assert [is_out_of_reach(error) for error in refused(code)] == [False, False]
+
+
+@pytest.mark.parametrize("error", refused(FULL_DISK), ids=["one", "many"])
+async def test_the_reason_is_told_and_nothing_of_what_was_sent(error: PyMongoError) -> None:
+    connection = Connection("mongodb://127.0.0.1:1/tidings")
+    with pytest.raises(UnavailableError) as told:
+        async with connection.call():
+            raise error
+    await connection.close()
+    assert str(told.value) == "MongoDB at 127.0.0.1:1/tidings cannot be reached: no"

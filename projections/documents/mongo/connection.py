@@ -1,7 +1,7 @@
 """The connection to MongoDB: its settings, what its failures mean, and calls for many at once that end in the state asked for or in an error."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import partial
@@ -124,9 +124,7 @@ class Connection:
             raise UnavailableError(f"MongoDB at {self.address} did not answer within {seconds:.0f} s") from error
         except PyMongoError as error:
             if is_out_of_reach(error):
-                # The driver's own settings and its picture of the servers follow, or all that was sent; what happened comes first.
-                reason = str(error).partition(" (configured timeouts")[0].partition(", full error: ")[0]
-                raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {reason}") from error
+                raise UnavailableError(f"MongoDB at {self.address} cannot be reached: {_reason(error)}") from error
             raise
 
     async def find(self, name: str, ids: Sequence[str]) -> Mapping[str, Stored]:
@@ -222,12 +220,24 @@ class Connection:
 def is_out_of_reach(error: PyMongoError) -> bool:
     """Whether the store could not be reached or answered in time, as opposed to having refused the request."""
     if isinstance(error, BulkWriteError):
-        answers = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
-        return any(answer["code"] in _OUT_OF_REACH for answer in answers)
+        return any(_outages(error))
     if isinstance(error, OperationFailure):
         return error.timeout or error.code in _OUT_OF_REACH
     # InvalidOperation: the client was closed.
     return error.timeout or isinstance(error, ConnectionFailure | InvalidOperation)
+
+
+def _outages(error: BulkWriteError) -> Iterator[str]:
+    """What the server said of those operations that it was out of reach for."""
+    answers = (*error.details["writeErrors"], *error.details["writeConcernErrors"])
+    return (answer.get("errmsg") or f"code {answer['code']}" for answer in answers if answer["code"] in _OUT_OF_REACH)
+
+
+def _reason(error: PyMongoError) -> str:
+    """What happened, without what the driver tells besides: its settings, its picture of the servers, all that was sent."""
+    if isinstance(error, BulkWriteError):
+        return next(_outages(error))
+    return str(error).partition(" (configured timeouts")[0].partition(", full error: ")[0]
 
 
 def _duplicates(error: BulkWriteError) -> list[int]:
