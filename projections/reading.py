@@ -12,7 +12,17 @@ from projections.feeds import AuthorFilter, FeedEntry, author_entries
 from projections.hashtag_feed import TaggedPost, tagged_posts
 from projections.paging import Page, Window, fill
 from projections.posts import PUBLIC, PostDoc, public_posts, replies_to
-from projections.rules import Feed, FeedItem, PersonView, PostView, Tombstone, show_item, show_person, show_post
+from projections.rules import (
+    Feed,
+    FeedItem,
+    PersonView,
+    PostView,
+    Tombstone,
+    keeps_place,
+    show_item,
+    show_person,
+    show_post,
+)
 from projections.sight import Sight, hydrate
 
 
@@ -121,9 +131,6 @@ async def replies_page(
     async def resolve(found: Sequence[PostDoc]) -> Sequence[PostView | Tombstone | None]:
         sight = await hydrate(documents, viewer, known=found)
         shown = [show_post(sight, doc.id) for doc in found]
-        return [
-            view if isinstance(view, PostView) or (doc.counts.replies > 0 and (view.deleted or view.blocked)) else None
-            for doc, view in zip(found, shown, strict=True)
-        ]
+        return [view if keeps_place(doc, view) else None for doc, view in zip(found, shown, strict=True)]
 
     return await fill(fetch, resolve, window)

@@ -176,6 +176,11 @@ class Tombstone(msgspec.Struct, frozen=True):
     blocked: bool = False
 
 
+def keeps_place(post: PostDoc, shown: "PostView | Tombstone") -> bool:
+    """Whether a reply stands among others: also one that was deleted, or is behind a block, while something hangs on it."""
+    return isinstance(shown, PostView) or (post.counts.replies > 0 and (shown.deleted or shown.blocked))
+
+
 class FeedItem(msgspec.Struct, frozen=True):
     """An item with its post; ``reposted_by`` is the reason of a repost. ``answers``: it is a reply, and no repost of one; ``reply_to`` is to whom, None where they are gone or
     behind a block. An item says the same of itself in every feed, for clients keep it by its id. ``sort_at`` is in microseconds."""

@@ -13,7 +13,7 @@ import msgspec
 
 from projections.documents.port import After, Documents
 from projections.posts import PostDoc, get_posts, replies_to_many, thread_posts
-from projections.rules import PostView, Tombstone, show_post
+from projections.rules import PostView, Tombstone, keeps_place, show_post
 from projections.sight import Sight, hydrate
 
 WHOLE: Final = 400
@@ -148,7 +148,9 @@ class _Tree:
             view = show_post(self._sight, doc.id)
             self._left -= 1
             replies, below = self.under(doc, depth + 1)
-            if isinstance(view, Tombstone) and not replies:
+            # Of what hangs on the deepest nothing is shown.
+            deepest = depth == self._shape.depth
+            if not (keeps_place(doc, view) if deepest else replies or isinstance(view, PostView)):
                 self._left += 1
                 continue
             taken += 1

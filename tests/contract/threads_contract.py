@@ -88,6 +88,25 @@ async def test_the_list_of_replies_goes_on_where_a_thread_ends(
         assert {top.end, *(reply.end for reply in top.replies)} == {None}
 
 
+@pytest.mark.parametrize("whole", [400, 2], ids=["small", "large"])
+async def test_what_hides_keeps_its_place_though_what_hangs_on_it_is_too_deep(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    monkeypatch.setattr(threads, "WHOLE", whole)
+    world = World()
+    world.say("ada")
+    for parent in ("post0", "post0", "post2", "post0"):
+        world.answer("bob", parent)
+    for post in ("post1", "post2"):
+        world.delete(post)
+    async with open_store(collections_of(SHOWN)) as documents:
+        await folded(documents, world)
+        thread = await read_thread(documents, "ada", "post0", Shape(depth=1, branching=1))
+        assert replies(thread) == ["(post2)"]
+        rest = await replies_page(documents, "ada", "post0", Window(100, thread.end))
+        assert [item.node.id for item in rest.items] == ["post4"]
+
+
 async def test_a_thread_of_sixty_takes_five_waves(open_store: OpenStore) -> None:
     world, rng = World(), random.Random(1)
     world.say("ada")
