@@ -106,7 +106,15 @@ async def _read(socket: ClientConnection, count: int) -> int:
 async def _bare(posts: int, size: int) -> float:
     port = free_port()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", BARE, str(port))
-    await asyncio.sleep(2)
+    try:
+        await asyncio.sleep(2)
+        return await _broadcast(port, posts, size)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def _broadcast(port: int, posts: int, size: int) -> float:
     async with AsyncExitStack() as stack:
         sockets = [
             await stack.enter_async_context(connect(f"ws://127.0.0.1:{port}/", compression=None, max_queue=None))
@@ -116,10 +124,7 @@ async def _bare(posts: int, size: int) -> float:
         for _ in range(posts):
             await sockets[0].send("x" * size)
         await asyncio.gather(*(_take(socket, posts) for socket in sockets))
-        rate = LISTENERS * posts / (time.perf_counter() - began)
-    process.send_signal(signal.SIGTERM)
-    await process.wait()
-    return rate
+        return LISTENERS * posts / (time.perf_counter() - began)
 
 
 async def _take(socket: ClientConnection, count: int) -> None:
