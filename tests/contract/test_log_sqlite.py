@@ -320,6 +320,19 @@ async def test_a_process_that_fell_far_behind_decides_on_the_newest_state(
     await read_everything(log)
 
 
+async def test_heads_that_could_not_be_read_are_looked_for_again(log_factory: SqliteFactory) -> None:
+    log, other = await log_factory(), await log_factory()
+    connection, empty = connection_of(log), sqlite3.connect(":memory:")
+    log._changes(connection)
+    assert log._changes(connection) == ()
+    [recorded] = (await other.execute(counting(tally(new_id()), 8))).events
+    with pytest.raises(sqlite3.OperationalError):
+        log._changes(empty)
+    empty.close()
+    assert log._changes(connection)[recorded.shard] == recorded.sequence
+    assert log._changes(connection) == ()
+
+
 async def test_a_key_that_another_process_destroyed_opens_no_decision(log_factory: SqliteFactory) -> None:
     """Elsewhere a key may be used for 60 seconds more, but no decision rests on what it had opened."""
     log, reading, other = [await log_factory() for _ in range(3)]
