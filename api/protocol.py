@@ -143,6 +143,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
+        # Nobody takes messages any more, and the client's last word may lie behind some.
+        self._go_on()
         self._abort_later()
 
     def shutdown(self) -> None:

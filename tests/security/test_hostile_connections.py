@@ -199,6 +199,18 @@ async def test_frames_come_in_their_order_however_they_are_cut(tmp_path: Path) -
         assert (answer.count(b'"pong"'), answer.count(b"\x8a\0")) == (200, 200)
 
 
+async def test_a_close_behind_many_messages_is_heard_by_a_socket_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LAST_WORDS_SECONDS", 3_600.0)
+    async with edge(tmp_path) as served, unread(served) as sock:
+        init = framed(b'{"type":"connection_init"}')
+        await sent(sock, init * 2 + framed(b'{"type":"ping"}') * 400 + framed(b"\x03\xe8", b"\x88"), 1)
+        # Sooner than it would be given up.
+        while await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1_000_000), 8):
+            pass
+
+
 @pytest.mark.slow  # the kernel's buffers are full after some megabytes
 async def test_pings_whose_answers_nobody_reads_are_not_answered_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
