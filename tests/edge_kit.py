@@ -102,8 +102,8 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    async def create_thing(self, name: str) -> str:
-        await asyncio.sleep(0.05)
+    async def create_thing(self, name: str, held: bool = False) -> str:
+        await (PROBE.gate.wait() if held else asyncio.sleep(0.05))
         PROBE.made.append(name)
         return name
 

@@ -1,5 +1,6 @@
 """Server-sent events on a real server: subscriptions, and what becomes of a stream whose client, token or server goes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,10 +95,14 @@ async def test_subscription_lets_go_when_its_client_leaves(served: Edge) -> None
     await eventually(lambda: "streamed" in PROBE.finished)
 
 
-async def test_mutation_runs_to_its_end_though_its_client_leaves(served: Edge) -> None:
-    body = {"query": 'mutation { createThing(name: "kept, streamed") }'}
+async def test_mutation_runs_to_its_end_though_its_client_leaves(served: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PROBE, "gate", asyncio.Event())
+    body = {"query": 'mutation { createThing(name: "kept, streamed", held: true) }'}
+    connections = served.server.server_state.connections
     async with served.client.stream("POST", "/graphql", json=body, headers=EVENTS):
-        assert "kept, streamed" not in PROBE.made
+        opened = set(connections)
+    await eventually(lambda: bool(opened - connections))
+    PROBE.gate.set()
     await eventually(lambda: "kept, streamed" in PROBE.made)
 
 
