@@ -168,12 +168,15 @@ async def sent(sock: socket.socket, part: bytes, most: int) -> int:
     return taken
 
 
-async def received(sock: socket.socket, end: bytes = b"\0 never \0") -> bytes:
-    """What comes up to ``end``, or until nothing does for a while."""
+async def received(sock: socket.socket, end: bytes | None = None) -> bytes:
+    """What comes up to ``end``; without one, until nothing does for a while."""
     loop = asyncio.get_running_loop()
     found = bytearray()
     with suppress(TimeoutError, ConnectionError):
-        while end not in found and (part := await asyncio.wait_for(loop.sock_recv(sock, 1_000_000), 2)):
+        while end is None or end not in found:
+            part = await asyncio.wait_for(loop.sock_recv(sock, 1_000_000), 2 if end is None else 30)
+            if not part:
+                break
             found += part
     return bytes(found)
 
