@@ -29,8 +29,11 @@ def test_what_was_sent_wrong_is_not(code: int) -> None:
     assert [is_out_of_reach(error) for error in refused(code)] == [False, False]
 
 
-@pytest.mark.parametrize("error", refused(FULL_DISK), ids=["one", "many"])
-async def test_the_reason_is_told_and_nothing_of_what_was_sent(error: PyMongoError) -> None:
+NOBODY = ServerSelectionTimeoutError("no, Timeout: 2.0s, Topology Description: <all that the driver knows>")
+
+
+@pytest.mark.parametrize("error", [*refused(FULL_DISK), NOBODY], ids=["one", "many", "nobody"])
+async def test_the_reason_is_told_and_nothing_besides(error: PyMongoError) -> None:
     connection = Connection("mongodb://127.0.0.1:1/tidings")
     with pytest.raises(UnavailableError) as told:
         async with connection.call():

@@ -237,7 +237,10 @@ def _reason(error: PyMongoError) -> str:
     """What happened, without what the driver tells besides: its settings, its picture of the servers, all that was sent."""
     if isinstance(error, BulkWriteError):
         return next(_outages(error))
-    return str(error).partition(" (configured timeouts")[0].partition(", full error: ")[0]
+    said = str(error)
+    for besides in (" (configured timeouts", ", Timeout: ", ", full error: "):
+        said = said.partition(besides)[0]
+    return said
 
 
 def _duplicates(error: BulkWriteError) -> list[int]:
