@@ -117,7 +117,7 @@ class Session:
                     await self._handle(read_message(text))
                 except ParamsError as error:
                     await self.close(4400, f"Invalid message: {error}")
-                except (WebSocketDisconnect, RuntimeError):
+                except WebSocketDisconnect:
                     return
                 except Exception:
                     log.exception("message failed")
@@ -229,7 +229,7 @@ class Session:
         except RequestError as error:
             if self._forget(id_, of=task):
                 await self._send_errors(id_, error)
-        except (WebSocketDisconnect, RuntimeError):
+        except WebSocketDisconnect:
             self._forget(id_, of=task)
         except Exception:
             log.exception("operation failed")
@@ -251,7 +251,12 @@ class Session:
 
     async def _send(self, message: Mapping[str, object]) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
-            await self._websocket.send_text(_encoder.encode(message).decode())
+            text = _encoder.encode(message).decode()
+            try:
+                await self._websocket.send_text(text)
+            except RuntimeError as error:
+                # What is said of a socket that was closed meanwhile; any other is a defect, and told as one.
+                raise WebSocketDisconnect(1006) from error
 
     def _expire(self, code: int, reason: str) -> None:
         self._spawn(self.close(code, reason))

@@ -101,11 +101,12 @@ async def test_mutation_runs_to_its_end_though_its_client_leaves(served: Edge) -
     await eventually(lambda: len(PROBE.made) == 2)
 
 
+@pytest.mark.parametrize("defect", [KeyError, RuntimeError])
 async def test_a_defect_before_an_operation_begins_ends_its_socket_and_is_logged(
-    served: Edge, monkeypatch: pytest.MonkeyPatch
+    served: Edge, monkeypatch: pytest.MonkeyPatch, defect: type[Exception]
 ) -> None:
     def broken(*_: object) -> Operation:
-        raise KeyError("x")
+        raise defect("x")
 
     monkeypatch.setattr(Engine, "begin", broken)
     with capture_logs() as lines:
