@@ -1,12 +1,15 @@
 """`python -m benchmarks`: starts the real servers, runs the groups, prints each figure as a ratio to its floor and writes benchmarks/latest.json."""
 
+import logging
 import resource
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +38,9 @@ GROUPS: Mapping[str, Group] = {
 }
 """By the name that --only takes; fanout.* and projection.* are measured by ``documents``."""
 
+SLOW: Final = ("queries",)
+"""Groups that run where they are asked for, or with --scale."""
+
 LATEST = Path(__file__).parent / "latest.json"
 
 
@@ -54,11 +60,14 @@ def main(
     wanted = _group_of(only) if only else ""
     if wanted and wanted not in GROUPS:
         raise typer.BadParameter(f"there is no group {wanted}; there are {', '.join(GROUPS)}", param_hint="--only")
-    console = Console()
+    # What a worker says of its shards is no figure.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    # A pipe has no width, and figures are quoted by their whole names.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     results: dict[str, Result] = {}
     with running_servers() as addresses:
         for name, group in GROUPS.items():
-            if wanted in ("", name):
+            if wanted == name or (not wanted and (scale or name not in SLOW)):
                 began = time.monotonic()
                 console.print(f"[dim]{name} …[/dim]")
                 results.update(run(_run(group, addresses, scale)))

@@ -21,11 +21,11 @@ from domain.events import AccountPrivate, AccountRegistered, Event, Followed, Po
 from domain.ids import mint_id
 from projections import accounts, hashtag_feed, home, posts, search, viewer_edges
 from projections.documents.port import Documents
+from projections.documents.rules import steps
 from projections.feeds import AuthorFilter
 from projections.homefeed import home_page
 from projections.paging import Window
 from projections.reading import author_page, hashtag_page, public_page, see_posts
-from projections.runtime.applying import steps
 from projections.runtime.backoff import persist
 from projections.runtime.batches import fold_batch
 from projections.searching import PostQuery, search_posts
