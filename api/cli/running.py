@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import uvloop
@@ -28,6 +28,12 @@ class _Console(Console):
 
 
 console = _Console(highlight=False, soft_wrap=True)
+
+
+def tell(line: str) -> None:
+    """Says what a server says as it begins; whether anybody reads it or not, it serves."""
+    with suppress(OSError):
+        console.print(line)
 
 
 def begin(**overrides: Any) -> Settings:

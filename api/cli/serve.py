@@ -10,7 +10,7 @@ import typer
 
 from api.affinity.taking_part import taking_part
 from api.app import create_app
-from api.cli.running import begin, console, run
+from api.cli.running import begin, run, tell
 from api.cli.seed import DEMO_PASSWORD, Sizes, demo_handles, load_demo
 from api.health import NAMES
 from api.playground import Prefill
@@ -62,13 +62,13 @@ async def _serve(settings: Settings, sock: socket.socket, demo: bool) -> None:
 
 
 def _greet(url: str, settings: Settings, prefill: Prefill | None) -> None:
-    console.print(f"[bold]Tidings[/] answers at {url}/graphql")
+    tell(f"[bold]Tidings[/] answers at {url}/graphql")
     if settings.playground:
-        console.print(f"  playground   {url}/graphql  (in a browser)")
+        tell(f"  playground   {url}/graphql  (in a browser)")
     if prefill is not None:
-        console.print(f"  sign in as   {' or '.join(demo_handles())}  (password: {DEMO_PASSWORD})")
+        tell(f"  sign in as   {' or '.join(demo_handles())}  (password: {DEMO_PASSWORD})")
     if settings.embedded:
-        console.print(f"  data in      {settings.data_dir.resolve()}")
+        tell(f"  data in      {settings.data_dir.resolve()}")
     if not settings.runs_workers:
-        console.print("  projections  not in this process: run `tidings work`")
-    console.print("  Ctrl-C stops it.")
+        tell("  projections  not in this process: run `tidings work`")
+    tell("  Ctrl-C stops it.")

@@ -1,7 +1,7 @@
 """``tidings work``: folds and reactors, in as many processes as wanted."""
 
 from api.affinity.taking_part import taking_part
-from api.cli.running import begin, console, run, stopping
+from api.cli.running import begin, run, stopping, tell
 from api.services import open_services
 from api.settings import Settings
 from api.workers import running_workers
@@ -19,5 +19,5 @@ async def _work(settings: Settings) -> None:
             taking_part(services, listens=False) as served,
             running_workers(served),
         ):
-            console.print("Working. Ctrl-C stops it.")
+            tell("Working. Ctrl-C stops it.")
             await stop.wait()

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 
 from api.secrets import new_key
 from api.settings import Settings
+from tests.servers import free_port
 
 # Each starts processes, a second or more apiece.
 pytestmark = pytest.mark.slow
@@ -92,6 +93,28 @@ async def test_serve_ends_what_it_does_and_then_itself(tmp_path: Path) -> None:
                 assert await asyncio.wait_for(process.wait(), 15) == 0
                 await ws.wait_closed()
                 assert ws.close_code == 1012
+
+
+async def test_a_server_whose_greeting_nobody_reads_serves(tmp_path: Path) -> None:
+    port = free_port()
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, "serve", "--port", str(port), env=environment(tmp_path), stdout=writer
+    )
+    os.close(writer)
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(60):
+            while process.returncode is None:
+                with suppress(httpx2.ConnectError):
+                    assert (await client.get("/livez")).status_code == 200
+                    break
+                await asyncio.sleep(0.05)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
