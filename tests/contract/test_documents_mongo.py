@@ -3,7 +3,7 @@
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,6 +85,24 @@ async def test_no_index_but_that_of_ids_is_unique(documents: Documents, database
         for index in database[name].list_indexes():
             assert "unique" not in index
             assert index["name"] == "_id_" or set(index["partialFilterExpression"]) | {"_id"} == set(index["key"])
+
+
+async def test_documents_are_not_prepared_while_an_index_is_being_built(
+    documents_factory: DocumentsFactory, database: Database[dict[str, Any]]
+) -> None:
+    documents = await documents_factory()
+    assert isinstance(documents, MongoDocuments)
+    rows = database[stored_name(ROWS, 1)]
+    rows.insert_many([{"_id": f"r{n}", "owner": "o", "kind": 1, "key": f"{n}", "at": n} for n in range(30_000)])
+    preparing = asyncio.create_task(documents.prepare([ROWS]))
+    async with asyncio.timeout(60):
+        while not await documents.prepared([ROWS]):
+            pass
+    # From then on every read has its index.
+    one_of: Sequence[Value] = ("o", 1)
+    for index in ROWS.indexes:
+        await documents.page(ROWS, index.name, one_of[: len(index.equals)], limit=1)
+    await preparing
 
 
 async def test_a_duplicate_key_answer_is_sent_again_and_never_taken_for_applied(

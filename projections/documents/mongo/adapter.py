@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pymongo
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from domain.errors import UnavailableError
 from projections.documents.mongo import reading, writing
@@ -31,6 +31,9 @@ from projections.documents.rules import (
     usable_prefixes,
     versioned,
 )
+
+BAD_HINT: Final = 2
+"""MongoDB's BadValue: what it answers to a hint at an index that it cannot use."""
 
 BUILD_SECONDS: Final = 600.0
 """The most that building a collection's indexes may take."""
@@ -88,9 +91,21 @@ class MongoDocuments:
         return all(await asyncio.gather(*(self._indexed(collection) for collection in live)))
 
     async def _indexed(self, collection: Collection) -> bool:
+        target = self._connection.collection(self._name(collection))
+        names = [index_name(index) for index in collection.indexes]
         async with self._connection.call():
-            there = await self._connection.collection(self._name(collection)).index_information()
-        return all(index_name(index) in there for index in collection.indexes)
+            there = await target.index_information()
+            if not there.keys() >= set(names):
+                return False
+            try:
+                # One that is still being built is listed too.
+                for name in names:
+                    await target.find_one(there[name].get("partialFilterExpression"), {"_id": 1}, hint=name)
+            except OperationFailure as error:
+                if error.code != BAD_HINT:
+                    raise
+                return False
+        return True
 
     def version(self, family: str) -> int:
         pinned = None if self._pins is None else self._pins.versions.get(family)
