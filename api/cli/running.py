@@ -20,6 +20,9 @@ from api.stores import StoreError
 T = TypeVar("T")
 
 
+PIPE_WIDTH: Final = 200
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Whoever read has gone: nothing more can be said, and the command decides whether that is a failure (rich would end the process)."""
@@ -27,7 +30,8 @@ class _Console(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-console = _Console(highlight=False, soft_wrap=True)
+# A pipe has no width, and tables in it are not to be cut to that of some terminal.
+console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def tell(line: str) -> None:
