@@ -4,6 +4,7 @@ from collections import defaultdict
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,7 @@ def _expected(shards: list[list[tuple[str, list[Step]]]]) -> dict[str, Model]:
 _examples = count()
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories())
 async def test_any_delivery_of_the_same_events_gives_the_same_documents(

@@ -50,6 +50,7 @@ def crowd(rng: random.Random, length: int) -> World:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(2))
 @BOTH
 async def test_homes_without_repeats_equal_the_oracle(open_store: OpenStore, seed: int, limits: HomeLimits) -> None:
@@ -66,6 +67,7 @@ async def test_homes_without_repeats_equal_the_oracle(open_store: OpenStore, see
         await check_homes(documents, world, limits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(2))
 @pytest.mark.parametrize("undone", [False, True], ids=["growing", "undone"])
 @BOTH

@@ -32,6 +32,7 @@ async def folded(documents: Documents, world: World) -> None:
     await fold_all(documents, workers_of(SHOWN, world.log), random.Random(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [400, 2], ids=["small", "large"])
 @pytest.mark.parametrize("seed", seeds(2))
 async def test_threads_equal_the_oracle(

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from api.schema.scalars import format_time
 from tests.product_kit import GENEROUS, Clock, Person, Product, embedded_settings, product, settled
 from tests.servers import Addresses
@@ -48,6 +50,7 @@ async def served_on(folder: Path, addresses: Addresses | None, clock: Clock) -> 
             yield served
 
 
+@pytest.mark.slow
 async def test_people_embedded(tmp_path: Path) -> None:
     clock = Clock()
     async with served_on(tmp_path, None, clock) as served:

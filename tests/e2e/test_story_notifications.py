@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.product_kit import GENEROUS, Person, Product, embedded_settings, product
 from tests.servers import Addresses
 from tests.stack import cluster_stack
@@ -25,6 +27,7 @@ async def listed(person: Person, **variables: Any) -> dict[str, Any]:
     return viewer
 
 
+@pytest.mark.slow
 async def test_notifications_embedded(tmp_path: Path) -> None:
     async with product(embedded_settings(tmp_path)) as served:
         await the_story(served)

@@ -46,6 +46,7 @@ async def served_on(folder: Path, addresses: Addresses | None) -> AsyncIterator[
         yield served
 
 
+@pytest.mark.slow
 async def test_posts_embedded(tmp_path: Path) -> None:
     async with served_on(tmp_path, None) as served:
         await the_story(served)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.product_kit import GENEROUS, Person, Product, embedded_settings, product
 from tests.servers import Addresses
 from tests.stack import cluster_stack
@@ -23,6 +25,7 @@ async def found(person: Person, query: str, type_: str = "POST") -> list[str]:
     return [str(node.get("text") or node.get("handle") or node.get("name")) for node in nodes]
 
 
+@pytest.mark.slow
 async def test_search_embedded(tmp_path: Path) -> None:
     async with product(embedded_settings(tmp_path)) as served:
         await the_story(served)
