@@ -30,8 +30,10 @@ class _Console(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-# A pipe has no width, and tables in it are not to be cut to that of some terminal.
-console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+# A pipe has no width, and tables in it are not to be cut to that of some terminal. (There may be no standard output at all.)
+console = _Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH
+)
 
 
 def tell(line: str) -> None:
