@@ -24,7 +24,7 @@ from domain.log.cassandra.log import CACHED_STATES
 from domain.log.port import Draft, Execution, View
 from tests.servers import Addresses
 
-ROUNDS = 4
+ROUNDS = 3
 EVENTS = 6_000
 """Of one round; a warming round comes before."""
 SINGLES = 400

@@ -18,8 +18,8 @@ from projections.folding import Family
 from projections.runtime import Runtime
 from tests.servers import Addresses
 
-LIKES = 12_000
-WORKERS_LIKES = 24_000
+LIKES = 8_000
+WORKERS_LIKES = 16_000
 FEW, MANY = 10_000, 1_000_000
 """Documents that stand in a collection while some of them are changed."""
 CHANGED = 1_000

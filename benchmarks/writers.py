@@ -21,7 +21,7 @@ from domain.log.cassandra import migrate_cassandra
 from tests.servers import Addresses
 
 WRITERS = 4
-ROUNDS = 3
+ROUNDS = 2
 EVENTS = 8_000
 """Of one round, by all processes together. Each round starts its processes anew, and warms them: those that wait would follow what the others append."""
 LONGEST = 600
