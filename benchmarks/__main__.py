@@ -2,7 +2,6 @@
 
 import logging
 import resource
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from api.cli.running import run
+from api.cli.running import console, run
 from benchmarks import documents, growth, http, lag, live, log, memory, queries, writers
 from benchmarks._result import Result
 from tests.servers import Addresses, running_servers
@@ -62,8 +60,6 @@ def main(
         raise typer.BadParameter(f"there is no group {wanted}; there are {', '.join(GROUPS)}", param_hint="--only")
     # What a worker says of its shards is no figure.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    # A pipe has no width, and figures are quoted by their whole names.
-    console = Console(width=None if sys.stdout.isatty() else 120)
     results: dict[str, Result] = {}
     with running_servers() as addresses:
         for name, group in GROUPS.items():
